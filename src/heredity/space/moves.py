@@ -1,0 +1,238 @@
+"""Moves: how one hyperparameter mutates when a member takes over another's.
+
+Promise: *always in bounds, always moving*. Whatever a move proposes, the new value lies inside the
+parameter's bounds and differs from the old one; `Keep` and parameters with a single value are the
+only exceptions. A value outside the bounds (they were narrowed) is brought inside first; at a bound
+a move goes inward.
+
+A move sees one parameter, one value and a random generator. It knows nothing of the other
+hyperparameters, of scores or of populations.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
+
+from heredity.errors import SpaceError
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from heredity.space.numeric import Numeric
+    from heredity.space.parameters import Kind, Ordinal, Parameter, Value
+
+P = TypeVar("P", bound="Parameter", contravariant=True)
+
+# `Scale` over a range that contains its origin takes steps of at least this part of the range:
+# multiplying alone could never leave the origin, nor cross it.
+LEAST_FRACTION = 0.01
+
+_SUITABLE: dict[Kind, str] = {
+    "real": "Scale(), Shift(...), Resample() or Keep()",
+    "integer": "Scale(), Shift(...), Neighbour(), Resample() or Keep()",
+    "ordinal": "Neighbour(), Resample() or Keep()",
+    "categorical": "Resample() or Keep()",
+    "constant": "Keep(), or leave `move` out",
+}
+
+
+class Move(ABC, Generic[P]):
+    """How one hyperparameter mutates. A subclass says where to go, in `propose`.
+
+    `kinds` are the kinds of parameter a move understands, all by default. `keeps` marks a move
+    that leaves the value as it is, because it is part of the weights.
+    """
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset(_SUITABLE)
+    keeps: ClassVar[bool] = False
+
+    @abstractmethod
+    def propose(self, parameter: P, value: Any, rng: Generator) -> Value:
+        """Another value. The one given is inside the bounds, and is not the only one there."""
+
+    @final
+    def move(self, parameter: P, value: Value, rng: Generator) -> Value:
+        """The value after one move: inside the bounds, and another one wherever there is another.
+
+        >>> import numpy as np
+        >>> from heredity.space import LogUniform
+        >>> rng = np.random.Generator(np.random.Philox(0))
+        >>> Scale().move(LogUniform(1e-4, 1.0), 1.0, rng)  # at the upper bound: goes inward
+        0.8
+        """
+        if self.keeps:
+            return value
+        value = parameter.clip(value)
+        if parameter.single:
+            return value
+        return parameter.clip(self.propose(parameter, value, rng))
+
+    @final
+    def require(self, parameter: Parameter) -> None:
+        """Raise SpaceError unless this move understands `parameter`."""
+        if parameter.kind not in self.kinds:
+            raise SpaceError(
+                f"{self!r} cannot move {type(parameter).__name__}: "
+                f"use {_SUITABLE[parameter.kind]} instead"
+            )
+
+
+@final
+@dataclass(frozen=True)
+class Scale(Move["Numeric"]):
+    """Multiply by one of the factors, drawn uniformly: × 0.8 or × 1.2 (Jaderberg et al. 2017).
+
+    `ReverseLogUniform` scales the distance 1 − x. Integers round at random so that rounding adds no
+    drift, and move at least one step. Over a range that contains 0, a step is at least 1 % of the
+    range and may cross 0, so nothing is absorbed there.
+
+    The paper's factors leave the mean where it is; on a log scale they drift down by 2 % a move.
+    `Scale((0.8, 1.25))` has no drift on a log scale.
+    """
+
+    factors: tuple[float, ...] = (0.8, 1.2)
+
+    kinds = frozenset({"real", "integer"})
+
+    def __post_init__(self) -> None:
+        factors = tuple(_positive("a factor of Scale", factor) for factor in self.factors)
+        object.__setattr__(self, "factors", factors)
+        if not factors or 1.0 in factors or not min(factors) < 1.0 < max(factors):
+            raise SpaceError(
+                f"Scale needs factors below and above 1, and none of 1, to move both ways; "
+                f"got {factors}: use for example Scale((0.8, 1.2))"
+            )
+
+    def propose(self, parameter: Numeric, value: float, rng: Generator) -> Value:
+        offset = value - parameter.origin
+        least = LEAST_FRACTION * parameter.width if parameter.contains_origin else 0.0
+        outward = math.copysign(1.0, offset)
+        steps = [
+            math.copysign(max(abs(offset * (factor - 1.0)), least), outward * (factor - 1.0))
+            for factor in self.factors
+        ]
+        return _take_one(parameter, value, steps, rng)
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Shift(Move["Numeric"]):
+    """Add or subtract `amount`, or a `fraction` of the range on the parameter's own scale.
+
+    `Shift(0.2)` is ± 0.2 in the parameter's own units. `Shift(fraction=0.1)` is ± a tenth of the
+    range, which on a log scale is a tenth of its decades. Integers round at random, without drift,
+    and move at least one step.
+    """
+
+    amount: float | None = None
+    fraction: float | None = None
+
+    kinds = frozenset({"real", "integer"})
+
+    def __post_init__(self) -> None:
+        if (self.amount is None) == (self.fraction is None):
+            raise SpaceError(
+                "Shift needs either an amount, Shift(0.2), or a fraction of the range, "
+                "Shift(fraction=0.1)"
+            )
+        name = "amount" if self.fraction is None else "fraction"
+        size = _positive(f"the {name} of Shift", getattr(self, name))
+        if name == "fraction" and size > 1.0:
+            raise SpaceError(f"the fraction of Shift is at most 1 (the whole range), not {size!r}")
+        object.__setattr__(self, name, size)
+
+    def __repr__(self) -> str:
+        if self.fraction is None:
+            return f"Shift({self.amount!r})"
+        return f"Shift(fraction={self.fraction!r})"
+
+    def propose(self, parameter: Numeric, value: float, rng: Generator) -> Value:
+        return _take_one(parameter, value, self._steps(parameter, value), rng)
+
+    def _steps(self, parameter: Numeric, value: float) -> tuple[float, float]:
+        if self.amount is not None:
+            return -self.amount, self.amount
+        assert self.fraction is not None
+        here = parameter.encode(value)
+        down = parameter.at(here - self.fraction) - value
+        up = parameter.at(here + self.fraction) - value
+        # Rounding may turn the sign of a step that has no room; its direction is what counts.
+        return -abs(down), abs(up)
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Neighbour(Move["Numeric | Ordinal"]):
+    """The next lower or higher value, or the one `steps` away, equally likely (Li et al. 2019)."""
+
+    steps: int = 1
+
+    kinds = frozenset({"integer", "ordinal"})
+
+    def __post_init__(self) -> None:
+        if type(self.steps) is not int or self.steps < 1:
+            raise SpaceError(
+                f"Neighbour needs a whole number of steps from 1 up; got {self.steps!r}"
+            )
+
+    def __repr__(self) -> str:
+        return "Neighbour()" if self.steps == 1 else f"Neighbour({self.steps})"
+
+    def propose(self, parameter: Numeric | Ordinal, value: Any, rng: Generator) -> Value:
+        return _take_one(parameter, value, (-self.steps, self.steps), rng)
+
+
+@final
+@dataclass(frozen=True)
+class Resample(Move["Parameter"]):
+    """A new draw from the prior that excludes the current value.
+
+    A prior of a single value gives way to a uniform draw within the bounds, on the parameter's
+    own scale.
+    """
+
+    kinds = frozenset({"real", "integer", "ordinal", "categorical"})
+
+    def propose(self, parameter: Parameter, value: Any, rng: Generator) -> Value:
+        varies = parameter.quantile(0.0) != parameter.quantile(1.0)
+        draw = parameter.quantile if varies else parameter.decode
+        fresh: Value = value
+        while fresh == value:
+            fresh = draw(rng.random())
+        return fresh
+
+
+@final
+@dataclass(frozen=True)
+class Keep(Move["Parameter"]):
+    """Never move: for hyperparameters that are part of the weights, such as width and depth.
+
+    Such a value always comes with the weights: whoever takes these over takes it over too.
+    """
+
+    keeps = True
+
+    def propose(self, parameter: Parameter, value: Any, rng: Generator) -> Value:
+        return value  # type: ignore[no-any-return]
+
+
+def _take_one(
+    parameter: Numeric | Ordinal, value: Any, steps: Sequence[float], rng: Generator
+) -> Value:
+    """Take one of the signed steps, equally likely among those that have room."""
+    room_below, room_above = parameter.room(value)
+    if not (room_below and room_above):
+        steps = [step for step in steps if (step > 0.0) == room_above]
+    return parameter.moved(value, steps[int(rng.random() * len(steps))], rng)
+
+
+def _positive(what: str, number: Any) -> float:
+    """`number` as a float; SpaceError unless it is positive and finite."""
+    valid = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not valid or not 0.0 < number < math.inf:
+        raise SpaceError(f"{what} must be a positive number, not {number!r}")
+    return float(number)
