@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
@@ -99,23 +99,22 @@ class Scale(Move["Numeric"]):
     kinds = frozenset({"real", "integer"})
 
     def __post_init__(self) -> None:
-        factors = tuple(_positive("a factor of Scale", factor) for factor in self.factors)
-        object.__setattr__(self, "factors", factors)
-        if not factors or 1.0 in factors or not min(factors) < 1.0 < max(factors):
+        given: Any = self.factors
+        if not isinstance(given, (tuple, list)) or not given:
+            raise SpaceError(f"Scale takes factors such as (0.8, 1.2), not {given!r}")
+        factors = tuple(_positive("a factor of Scale", factor) for factor in given)
+        if 1.0 in factors or not min(factors) < 1.0 < max(factors):
             raise SpaceError(
-                f"Scale needs factors below and above 1, and none of 1, to move both ways; "
-                f"got {factors}: use for example Scale((0.8, 1.2))"
+                f"Scale needs factors below and above 1, and none of 1, to move both ways: "
+                f"for example (0.8, 1.2), not {factors}"
             )
+        object.__setattr__(self, "factors", factors)
 
     def propose(self, parameter: Numeric, value: float, rng: Generator) -> Value:
         offset = value - parameter.origin
+        steps = [offset * (factor - 1.0) for factor in self.factors]
         least = LEAST_FRACTION * parameter.width if parameter.contains_origin else 0.0
-        outward = math.copysign(1.0, offset)
-        steps = [
-            math.copysign(max(abs(offset * (factor - 1.0)), least), outward * (factor - 1.0))
-            for factor in self.factors
-        ]
-        return _take_one(parameter, value, steps, rng)
+        return _take_one(parameter, value, steps, rng, least)
 
 
 @final
@@ -160,8 +159,7 @@ class Shift(Move["Numeric"]):
         here = parameter.encode(value)
         down = parameter.at(here - self.fraction) - value
         up = parameter.at(here + self.fraction) - value
-        # Rounding may turn the sign of a step that has no room; its direction is what counts.
-        return -abs(down), abs(up)
+        return -abs(down), abs(up)  # rounding may turn the sign of a step that has no room
 
 
 @final
@@ -221,13 +219,26 @@ class Keep(Move["Parameter"]):
 
 
 def _take_one(
-    parameter: Numeric | Ordinal, value: Any, steps: Sequence[float], rng: Generator
+    parameter: Numeric | Ordinal,
+    value: Any,
+    steps: Iterable[float],
+    rng: Generator,
+    least: float = 0.0,
 ) -> Value:
-    """Take one of the signed steps, equally likely among those that have room."""
-    room_below, room_above = parameter.room(value)
-    if not (room_below and room_above):
-        steps = [step for step in steps if (step > 0.0) == room_above]
-    return parameter.moved(value, steps[int(rng.random() * len(steps))], rng)
+    """Take one of the signed steps, equally likely among those that have room.
+
+    Every step is at least `least` long; one that would end closer than that to a bound ends on it.
+    A step of size zero still has a direction, the sign of its zero.
+    """
+    below, above = parameter.room(value)
+    possible = []
+    for step in steps:
+        room = above if math.copysign(1.0, step) > 0.0 else below
+        size = max(abs(step), least)
+        if room > 0.0 and room >= least:
+            size = room if room - size < least else size
+            possible.append(math.copysign(size, step))
+    return parameter.moved(value, possible[int(rng.random() * len(possible))], rng)
 
 
 def _positive(what: str, number: Any) -> float:

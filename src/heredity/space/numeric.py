@@ -143,9 +143,9 @@ class Numeric(Parameter):
     def clip(self, value: float) -> float:
         return self._inside(value, *self.bounds)
 
-    def room(self, value: float) -> tuple[bool, bool]:
-        """Whether there are values below, and above, `value` within the bounds."""
-        return value > self.bounds[0], value < self.bounds[1]
+    def room(self, value: float) -> tuple[float, float]:
+        """The distances from `value` to the lower and to the upper bound."""
+        return value - self.bounds[0], self.bounds[1] - value
 
     def check(self, name: str, value: object) -> float:
         number = _finite(value)
@@ -208,8 +208,8 @@ class Numeric(Parameter):
         if not above < number < below:
             side = f"above {above:g}" if number <= above else f"below {below:g}"
             self._refuse(
-                f"{what} must lie {side} on this scale, not at {number:g}: choose an end that does, "
-                f"or use {'Integer' if self.margin else 'Uniform'}"
+                f"{what} must lie {side} on this scale, not at {number:g}: choose an end "
+                f"that does, or use {'Integer' if self.margin else 'Uniform'}"
             )
         if self.margin and abs(number) > _LARGEST_INTEGER:
             self._refuse(f"{what} must stay within ± 2**53, not {number!r}")

@@ -143,10 +143,10 @@ class Ordinal(_Choices):
     kind = "ordinal"
     default_move = Neighbour()
 
-    def room(self, value: Value) -> tuple[bool, bool]:
-        """Whether there are choices before, and after, `value`."""
+    def room(self, value: Value) -> tuple[float, float]:
+        """How many choices there are before, and after, `value`."""
         index = self.index(value)
-        return index > 0, index < len(self.choices) - 1
+        return index, len(self.choices) - 1 - index
 
     def moved(self, value: Value, step: float, rng: Generator) -> Value:
         """The choice `step` places on, or the last one in that direction."""
