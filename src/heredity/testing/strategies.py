@@ -1,0 +1,135 @@
+"""Hypothesis strategies: parameters, their values, whole spaces and random generators.
+
+Everything they make is valid; what must be refused is for each test to write down. Needs
+`hypothesis`, which only tests have, so nothing but a test imports this file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from heredity.space import (
+    Categorical,
+    Constant,
+    Hparams,
+    Integer,
+    Keep,
+    LogInteger,
+    LogUniform,
+    Move,
+    Neighbour,
+    Numeric,
+    Ordinal,
+    Parameter,
+    Resample,
+    ReverseLogUniform,
+    Scale,
+    Shift,
+    Space,
+    Uniform,
+    Value,
+)
+
+# Where the ends of each numeric parameter's bounds may lie.
+_REACH: dict[type[Numeric], tuple[float, float]] = {
+    Uniform: (-1e6, 1e6),
+    LogUniform: (1e-9, 1e6),
+    ReverseLogUniform: (-10.0, 1.0 - 1e-9),
+    Integer: (-10_000, 10_000),
+    LogInteger: (1, 1_000_000),
+}
+
+_WORDS = st.text("abcdefgh", min_size=1, max_size=6)
+
+
+def generators() -> st.SearchStrategy[np.random.Generator]:
+    """Random generators of any seed."""
+    seeds = st.integers(0, 2**32 - 1)
+    return seeds.map(lambda seed: np.random.Generator(np.random.Philox(seed)))
+
+
+@st.composite
+def scales(draw: st.DrawFn) -> Scale:
+    """`Scale` moves of two to four factors."""
+    below = draw(st.lists(st.floats(0.1, 0.99), min_size=1, max_size=2))
+    above = draw(st.lists(st.floats(1.01, 10.0), min_size=1, max_size=2))
+    return Scale((*below, *above))
+
+
+def shifts() -> st.SearchStrategy[Shift]:
+    """`Shift` moves, by an amount or by a fraction."""
+    amounts = st.floats(1e-6, 1e6).map(Shift)
+    return amounts | st.floats(1e-6, 1.0).map(lambda fraction: Shift(fraction=fraction))
+
+
+def moves(kind: type[Parameter]) -> st.SearchStrategy[Move[Any]]:
+    """Every move that a parameter of this class understands."""
+    suitable: list[st.SearchStrategy[Move[Any]]] = [st.just(Keep())]
+    if kind is not Constant:
+        suitable.append(st.just(Resample()))
+    if issubclass(kind, Numeric):
+        suitable += [scales(), shifts()]
+    if kind in (Integer, LogInteger, Ordinal):
+        suitable.append(st.integers(1, 3).map(Neighbour))
+    return st.one_of(suitable)
+
+
+@st.composite
+def numerics(draw: st.DrawFn, kind: type[Numeric] | None = None) -> Numeric:
+    """Numeric parameters: any prior, equal to its bounds or inside them, and any move."""
+    kind = kind or draw(st.sampled_from(list(_REACH)))
+    lower, upper = draw(_intervals(kind, *_REACH[kind]))
+    low, high = draw(_intervals(kind, lower, upper) | st.just((lower, upper)))
+    return kind(low, high, bounds=(lower, upper), move=draw(moves(kind)))
+
+
+def _intervals(
+    kind: type[Numeric], low: float, high: float
+) -> st.SearchStrategy[tuple[float, float]]:
+    """Pairs in order within [low, high]; the same number twice, or apart enough to tell apart."""
+    whole = kind in (Integer, LogInteger)
+    ends = st.integers(int(low), int(high)) if whole else st.floats(low, high)
+    pairs = st.tuples(ends, ends).map(lambda pair: (min(pair), max(pair)))
+    return pairs.filter(
+        lambda pair: pair[0] == pair[1] or pair[1] - pair[0] > 1e-6 * max(map(abs, pair))
+    )
+
+
+@st.composite
+def choices(draw: st.DrawFn, kind: type[Ordinal] | type[Categorical] = Ordinal) -> Parameter:
+    """`Ordinal` or `Categorical` parameters of one to six values of one type, and any move."""
+    values: st.SearchStrategy[Value] = draw(
+        st.sampled_from([st.booleans(), st.integers(-100, 100), st.floats(-1.0, 1.0), _WORDS])
+    )
+    listed = draw(st.lists(values, min_size=1, max_size=6, unique=True))
+    return kind(listed, move=draw(moves(kind)))
+
+
+def constants() -> st.SearchStrategy[Constant]:
+    """`Constant` parameters."""
+    return st.one_of(st.booleans(), st.integers(), st.floats(-1.0, 1.0), _WORDS).map(Constant)
+
+
+def parameters() -> st.SearchStrategy[Parameter]:
+    """Parameters of every class, each with any move it understands."""
+    return st.one_of(numerics(), choices(Ordinal), choices(Categorical), constants())
+
+
+def values(parameter: Parameter) -> st.SearchStrategy[Value]:
+    """Values within the bounds of `parameter`, its bounds among them."""
+    return st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0)).map(parameter.decode)
+
+
+def spaces(min_size: int = 1, max_size: int = 5) -> st.SearchStrategy[Space]:
+    """Spaces of parameters of every class."""
+    names = st.from_regex(r"[a-z][a-z0-9]{0,7}", fullmatch=True).map(lambda name: f"{name}_")
+    declared = st.dictionaries(names, parameters(), min_size=min_size, max_size=max_size)
+    return declared.map(Space)
+
+
+def hparams(space: Space) -> st.SearchStrategy[Hparams]:
+    """Hparams within the bounds of `space`."""
+    return st.fixed_dictionaries({name: values(parameter) for name, parameter in space.items()})
