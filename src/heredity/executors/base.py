@@ -13,6 +13,7 @@ from typing import Protocol
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.evolution.trial import Checkpoint, Failure, Trial
+from heredity.trainables.session import Interpolate
 from heredity.trainables.trainable import Trainable
 
 
@@ -26,6 +27,7 @@ class Workload:
         logs: folder for each trial's output, `<trial>.log`; None lets output through.
         metric: the metric whose finite value ends a trial well: the objective's name.
         names: the declared hparams, each of which something must consume.
+        interpolate: hparams between two others, for ramps; `Space.interpolate`.
     """
 
     trainable: Callable[[], Trainable]
@@ -33,6 +35,7 @@ class Workload:
     logs: Path | None
     metric: str
     names: tuple[str, ...]
+    interpolate: Interpolate | None = None
 
 
 @dataclass(frozen=True)

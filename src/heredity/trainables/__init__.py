@@ -1,0 +1,1 @@
+"""What users write: Trainables, functions of a Session, and the check before a study."""
