@@ -1,0 +1,278 @@
+"""Event logs in a database: SQLite today, in SQL that PostgreSQL understands as well.
+
+One row is one event and its primary key is (study, seq), so of two writers at the same seq exactly
+one succeeds. This file knows rows of text and no meaning of any event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from heredity.crash import crash_point
+from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_mean
+from heredity.evolution.events import Event
+from heredity.stores import tables
+from heredity.stores.base import Point
+from heredity.stores.codec import check_finite, decode, encode
+from heredity.stores.filesystem import filesystem_type
+from heredity.stores.lockfile import Held, hold
+from heredity.stores.sqlite import Durable, explain, open_engine, refuse_network
+
+
+class SqlStore:
+    """A Store in an SQLite database. Threads of one process may share it, behind one lock.
+
+    What has been appended survives the death of any process; with `durable="power"` also the loss
+    of power, at the price of waiting for the disk at each append. `filesystem` tells the kind of
+    file system of a path. Raises `StoreError` for a file that is not such a database, is of a newer
+    version, or lies where SQLite is not safe.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        durable: Durable = "process",
+        filesystem: Callable[[Path], str] = filesystem_type,
+    ) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._mutex = threading.Lock()
+        refuse_network(path, filesystem)
+        self._engine = open_engine(path, read_only=read_only, durable=durable)
+        self._connection = self._connect()
+        try:
+            self._check_schema()
+        except BaseException:
+            self.close()
+            raise
+
+    def create(self, study: str, events: Sequence[Event]) -> int:
+        """Begin a study with its first events; `Conflict` if the name is taken."""
+        rows = _rows(study, events, 0)
+        with self._writing() as connection:
+            if connection.execute(tables.EXISTS, {"study_": study}).first():
+                raise Conflict(f"there is already a study {study!r} in {self._path}")
+            connection.execute(insert(tables.studies), {"name": study})
+            self._insert(connection, study, rows)
+            crash_point("append.before")
+        crash_point("append.after")
+        return len(rows)
+
+    def append(self, study: str, events: Sequence[Event], expected: int) -> int:
+        """Append a block; `Conflict` if the log's last seq is not `expected`."""
+        rows = _rows(study, events, expected)
+        with self._writing() as connection:
+            last = self._last(connection, study)
+            if last != expected:
+                raise Conflict(f"study {study!r} stands at event {last}, not {expected}")
+            self._insert(connection, study, rows)
+            crash_point("append.before")
+        crash_point("append.after")
+        return expected + len(rows)
+
+    def read(self, study: str, after: int = 0) -> Sequence[Event]:
+        """The events with seq > `after`, in order."""
+        with self._reading() as connection:
+            rows = connection.execute(tables.READ, {"study_": study, "after": after})
+            events = decode(rows, after + 1)
+            if not events:
+                self._require(connection, study)
+            return events
+
+    def studies(self) -> Sequence[str]:
+        """The names of all studies, oldest first."""
+        with self._reading() as connection:
+            return self._names(connection)
+
+    def remove(self, study: str) -> None:
+        """Forget a study whole."""
+        with self._writing() as connection:
+            self._require(connection, study)
+            connection.execute(delete(tables.studies).where(tables.studies.c.name == study))
+
+    def snapshot(self, study: str) -> tuple[int, bytes] | None:
+        """The cached fold as (seq, bytes), or None."""
+        query = select(tables.snapshots.c.seq, tables.snapshots.c.data).where(
+            tables.snapshots.c.study == study
+        )
+        with self._reading() as connection:
+            found = connection.execute(query).first()
+            if found is None:
+                self._require(connection, study)
+            return None if found is None else (found.seq, found.data)
+
+    def save_snapshot(self, study: str, seq: int, data: bytes) -> None:
+        """Replace the cached fold."""
+        with self._writing() as connection:
+            self._require(connection, study)
+            connection.execute(delete(tables.snapshots).where(tables.snapshots.c.study == study))
+            connection.execute(insert(tables.snapshots), {"study": study, "seq": seq, "data": data})
+
+    def record(self, study: str, points: Sequence[Point]) -> None:
+        """Add points to learning curves; one of the same trial and step replaces the earlier."""
+        for point in points:
+            check_finite(point.metrics, f"point of trial {point.trial} at step {point.step}")
+        latest = {(point.trial, point.step): dict(point.metrics) for point in points}
+        old = [{"study_": study, "trial_": trial, "step_": step} for trial, step in latest]
+        new = [
+            {"study": study, "trial": trial, "step": step, "metrics": json.dumps(metrics)}
+            for (trial, step), metrics in latest.items()
+        ]
+        with self._writing() as connection:
+            self._require(connection, study)
+            if new:
+                connection.execute(tables.FORGET_POINT, old)
+                connection.execute(insert(tables.points), new)
+
+    def curve(self, study: str, trial: int) -> Sequence[Point]:
+        """The recorded points of a trial, by step."""
+        query = (
+            select(tables.points.c.step, tables.points.c.metrics)
+            .where(tables.points.c.study == study, tables.points.c.trial == trial)
+            .order_by(tables.points.c.step)
+        )
+        with self._reading() as connection:
+            self._require(connection, study)
+            rows = connection.execute(query).all()
+        return [Point(trial, step, json.loads(metrics)) for step, metrics in rows]
+
+    def heartbeat(self, study: str, driver: str, alive_s: float) -> None:
+        """Note that a driver has been alive for `alive_s` seconds."""
+        known = (tables.heartbeats.c.study == study, tables.heartbeats.c.driver == driver)
+        with self._writing() as connection:
+            self._require(connection, study)
+            beat = update(tables.heartbeats).where(*known).values(alive_s=alive_s)
+            if connection.execute(beat).rowcount == 0:
+                values = {"study": study, "driver": driver, "alive_s": alive_s}
+                connection.execute(insert(tables.heartbeats), values)
+
+    def alive_s(self, study: str) -> float:
+        """Seconds that drivers have been alive, over all runs of the study."""
+        total = select(func.sum(tables.heartbeats.c.alive_s)).where(
+            tables.heartbeats.c.study == study
+        )
+        with self._reading() as connection:
+            self._require(connection, study)
+            return float(connection.execute(total).scalar() or 0.0)
+
+    @contextmanager
+    def lock(self, study: str) -> Iterator[None]:
+        """Hold the study against other drivers on this machine, until the process ends."""
+        with self._reading() as connection:
+            self._require(connection, study)
+        try:
+            with hold(self._lock_path(study)):
+                yield
+        except Held as holder:
+            raise UsageError(
+                f"study {study!r} is being run by {holder}. Wait for it to end, stop it, or only "
+                f"look at it: heredity status {study}"
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the database; the store cannot be used any more."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def _connect(self) -> Connection:
+        try:
+            return self._engine.connect()
+        except DBAPIError as error:
+            raise explain(self._path, error) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._mutex:
+            try:
+                with self._connection.begin():
+                    yield self._connection
+            except DBAPIError as error:
+                raise explain(self._path, error) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """One transaction that is alone in writing from its first statement to its commit."""
+        if self._read_only:
+            raise UsageError(f"{self._path} was opened to read only")
+        with self._reading() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def _insert(self, connection: Connection, study: str, rows: list[dict[str, object]]) -> None:
+        if not rows:
+            return
+        try:
+            connection.execute(tables.INSERT_EVENTS, rows)
+        except IntegrityError as error:
+            raise Conflict(f"another writer was first in study {study!r}") from error
+
+    def _last(self, connection: Connection, study: str) -> int:
+        last = connection.execute(tables.LAST, {"study_": study}).scalar()
+        if last is None:
+            self._require(connection, study)
+        return last or 0
+
+    def _require(self, connection: Connection, study: str) -> None:
+        if connection.execute(tables.EXISTS, {"study_": study}).first() is None:
+            names = self._names(connection)
+            raise NotFound(
+                f"there is no study {study!r} in {self._path}.{did_you_mean(study, names)}"
+            )
+
+    def _names(self, connection: Connection) -> list[str]:
+        return list(
+            connection.execute(
+                select(tables.studies.c.name).order_by(tables.studies.c.id)
+            ).scalars()
+        )
+
+    def _lock_path(self, study: str) -> Path:
+        name = quote(study, safe=" ")
+        if len(name) > 100:
+            name = hashlib.sha256(study.encode()).hexdigest()
+        return self._path.with_name(f"{self._path.name}.{name}.lock")
+
+    def _check_schema(self) -> None:
+        with self._reading() as connection:
+            ready = inspect(connection).has_table(tables.meta.name)
+        if not ready:
+            self._create_schema()
+        with self._reading() as connection:
+            meta = {row.key: row.value for row in connection.execute(select(tables.meta))}
+        if int(meta["schema"]) > tables.SCHEMA:
+            raise StoreError(
+                f"{self._path} has tables of version {meta['schema']}, made by heredity "
+                f"{meta['heredity']}; this one reads versions up to {tables.SCHEMA}. "
+                f"Upgrade it: pip install --upgrade heredity"
+            )
+
+    def _create_schema(self) -> None:
+        if self._read_only:
+            raise NotFound(f"{self._path} holds no studies: nothing has ever been run there")
+        with self._writing() as connection:
+            tables.metadata.create_all(connection)
+            if connection.execute(select(tables.meta)).first() is None:
+                values = {"schema": str(tables.SCHEMA), "heredity": version("heredity")}
+                rows = [{"key": key, "value": value} for key, value in values.items()]
+                connection.execute(insert(tables.meta), rows)
+
+
+def _rows(study: str, events: Sequence[Event], after: int) -> list[dict[str, object]]:
+    rows = enumerate(map(encode, events), after + 1)
+    return [
+        {"study": study, "seq": seq, "type": name, "format": format_, "data": data}
+        for seq, (name, format_, data) in rows
+    ]

@@ -1,0 +1,94 @@
+"""The tables of a database of studies, and the statements that are worth building once.
+
+Written in SQLAlchemy Core, so that SQLite and PostgreSQL are given the same tables. This file knows
+nothing of connections.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
+
+SCHEMA = 1
+"""The tables' version. A database of a newer one is refused, an older one is brought up to date."""
+
+metadata = MetaData()
+
+
+def _study_column() -> Column[str]:
+    owner = ForeignKey("studies.name", ondelete="CASCADE")
+    return Column("study", Text, owner, primary_key=True)
+
+
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text))
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("at", DateTime(timezone=True), server_default=func.now(), nullable=False),
+    sqlite_autoincrement=True,
+)
+events = Table(
+    "events",
+    metadata,
+    _study_column(),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("at", DateTime(timezone=True), server_default=func.now(), nullable=False),
+    sqlite_with_rowid=False,
+)
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _study_column(),
+    Column("seq", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+points = Table(
+    "points",
+    metadata,
+    _study_column(),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("metrics", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    _study_column(),
+    Column("driver", Text, primary_key=True),
+    Column("alive_s", Float, nullable=False),
+)
+
+_study = bindparam("study_")
+INSERT_EVENTS = insert(events)
+EXISTS = select(studies.c.id).where(studies.c.name == _study)
+LAST = select(func.max(events.c.seq)).where(events.c.study == _study)
+READ = (
+    select(events.c.type, events.c.format, events.c.data)
+    .where(events.c.study == _study, events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+)
+FORGET_POINT = delete(points).where(
+    points.c.study == _study,
+    points.c.trial == bindparam("trial_"),
+    points.c.step == bindparam("step_"),
+)
