@@ -1,6 +1,6 @@
 """Budgets: when a study ends. The first limit reached ends it.
 
-A budget is one limit or several. Limits are plain values; what has been spent is the fold's to know.
+A budget is one limit or several. Limits are plain values; what was spent is the fold's to know.
 """
 
 from __future__ import annotations

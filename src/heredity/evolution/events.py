@@ -1,8 +1,8 @@
 """The events of a study: a closed union, in the past tense.
 
-The event log is the only truth about a study; everything else is folded from it. An event never
-changes its meaning: a field may be added with a default, and a new format number tells a reader what
-to fill in. Events hold JSON values only and no clock. This file knows nothing of storage or folding.
+The event log is the only truth about a study; all else is folded from it. An event never changes
+its meaning: a field may be added with a default, and a new format number tells a reader what to
+fill in. Events hold JSON values only and no clock. This file knows nothing of storage or folding.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
-            raise UsageError(f"an objective needs a metric's name, such as 'loss'; got {self.name!r}")
+            raise UsageError(
+                f"an objective needs a metric's name, such as 'loss'; got {self.name!r}"
+            )
         if self.direction not in ("maximize", "minimize"):
             raise UsageError(f"direction is 'maximize' or 'minimize', not {self.direction!r}")
 

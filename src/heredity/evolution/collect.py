@@ -1,0 +1,48 @@
+"""Which checkpoints may go: a decision like any other, made from the state alone.
+
+Whoever carries it out appends `CheckpointsReleased` first and removes files after, so that a crash
+between the two leaves garbage and never a checkpoint that is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from heredity.evolution.algorithm import Algorithm
+from heredity.evolution.state import State
+from heredity.evolution.view import View
+
+KeepRule = Literal["needed", "lineage", "all"]
+KEEP_RULES: tuple[KeepRule, ...] = ("needed", "lineage", "all")
+
+
+def releasable(
+    population: State, view: View, algorithm: Algorithm, keep: KeepRule, finalists: int
+) -> tuple[int, ...]:
+    """The trials whose checkpoints nothing will want: not what an open trial begins from, nor the
+    algorithm, nor the best, a finalist or a pin; with "lineage" not their ancestors either."""
+    if keep == "all":
+        return ()
+    live = set(population.pins)
+    live.update(int(population.source[trial]) for trial in population.open)
+    live.update(population.finalists(max(1, finalists)))
+    live.update(_confirmed_best(population))
+    live |= algorithm.retains(view)
+    if keep == "lineage":
+        live = _with_ancestors(population, live)
+    return tuple(sorted(population.held - live))
+
+
+def _confirmed_best(population: State) -> Iterable[int]:
+    return () if population.best is None else (population.best,)
+
+
+def _with_ancestors(population: State, trials: set[int]) -> set[int]:
+    found: set[int] = set()
+    for trial in trials:
+        for row in population.lineage(trial):
+            if row in found:
+                break
+            found.add(row)
+    return found

@@ -1,0 +1,54 @@
+"""Growing numpy columns: one row a trial, so that rules work on arrays and not on objects.
+
+This file knows nothing of what a column means.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Column:
+    """An array that grows by doubling. `values` is the filled part, as a view."""
+
+    __slots__ = ("_array", "_fill", "_size")
+
+    def __init__(self, dtype: DTypeLike, fill: Any, width: int | None = None) -> None:
+        shape = (64,) if width is None else (64, width)
+        self._array: NDArray[Any] = np.full(shape, fill, dtype=dtype)
+        self._fill = fill
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, value: Any) -> None:
+        """Add a row."""
+        if self._size == len(self._array):
+            self._array = np.concatenate([self._array, np.full_like(self._array, self._fill)])
+        self._array[self._size] = value
+        self._size += 1
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._array[row]
+
+    def __setitem__(self, row: Any, value: Any) -> None:
+        self._array[row] = value
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """All rows so far; the array is shared and must not be written to."""
+        return self._array[: self._size]
+
+    @classmethod
+    def of(cls, values: NDArray[Any], fill: Any) -> Column:
+        """A column that begins with these rows."""
+        column = cls.__new__(cls)
+        column._array = (
+            np.concatenate([values, np.full_like(values, fill)]) if len(values) else values
+        )
+        column._fill, column._size = fill, len(values)
+        return column

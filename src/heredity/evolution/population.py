@@ -1,0 +1,272 @@
+"""The fold: how each event changes the state of a study.
+
+The rules of this file: `apply` is the only way in; it checks a block whole before it changes
+anything; what comes out depends on the events and on nothing else. Opening a study is folding its
+log. It draws no random number, asks no algorithm, and knows no store and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from heredity.evolution import events as ev
+from heredity.evolution.state import Confirmation, Ended, Injection, State
+from heredity.evolution.transitions import check
+from heredity.evolution.trial import Proposal, Status
+
+ATTEMPTS_AFTER_ERROR = 2
+"""A trial that fails by itself is tried this often; then its lane gets a new start."""
+
+ATTEMPTS_IN_ALL = 10
+"""A trial that is lost with its worker is issued again, but not for ever."""
+
+
+class Population(State):
+    """The state of a study as a fold of its events."""
+
+    @classmethod
+    def fold(cls, events: Sequence[ev.Event]) -> Population:
+        """The state that a log leaves behind."""
+        population = cls()
+        population.apply(events)
+        return population
+
+    def apply(self, events: Sequence[ev.Event]) -> None:
+        """Fold a block. `IllegalEvent` if any of it is not possible now; then nothing changed."""
+        check(self, events)
+        for event in events:
+            _FOLD[type(event)](self, event)
+            self.seq += 1
+
+    def _created(self, event: ev.StudyCreated) -> None:
+        definition = event.definition
+        self.status, self.definition, self.code = "running", definition, event.code
+        self.budget = event.budget
+        self.lanes = int(definition["population"])
+        objectives = definition["objectives"]
+        self.names = tuple(o["name"] for o in objectives)
+        self.signs = np.array([1.0 if o["direction"] == "maximize" else -1.0 for o in objectives])
+        self.average = int(definition["algorithm"].get("average", 1))
+        self._allocate(self.lanes, len(objectives))
+
+    def _proposed(self, event: ev.TrialProposed) -> None:
+        trial, p = event.trial, event.proposal
+        self.proposed.append(event)
+        self.outcomes.append(None)
+        self.workers.append("")
+        self.statuses.append("proposed")
+        self.attempts.append(-1)
+        self.member.append(p.member)
+        self.stop.append(p.stop)
+        self.source.append(-1 if p.weights_from is None else p.weights_from)
+        self.below.append(-1)
+        self.kept.append(False)
+        self.scores.append(np.nan)
+        self.means.append(np.nan)
+        self.open[trial] = p.member
+        self.waiting.append(trial)
+        if p.kind == "train":
+            self._take_turn(trial, p)
+        elif p.weights_from is not None:
+            self.evaluated.add(p.weights_from)
+
+    def _take_turn(self, trial: int, p: Proposal) -> None:
+        previous = int(self.last[p.member])
+        self.open_trial[p.member] = trial
+        self.turns[p.member] += 1
+        taken_over = self._takes_over(p)
+        self.exploits += taken_over
+        if taken_over or (p.turn and p.weights_from != previous):
+            self.taken_at[p.member] = self.spent[p.member]
+        if p.injection is not None:
+            self.injections = deque(i for i in self.injections if i.number != p.injection)
+
+    def _takes_over(self, p: Proposal) -> bool:
+        sources = p.hparams_from if p.weights_from is None else (p.weights_from, *p.hparams_from)
+        return any(self.member[source] != p.member for source in sources)
+
+    def _started(self, event: ev.TrialStarted) -> None:
+        self.statuses[event.trial] = "running"
+        self.attempts[event.trial] = event.attempt
+        self.workers[event.trial] = event.worker
+        self.waiting.remove(event.trial)
+
+    def _measured(self, event: ev.TrialMeasured) -> None:
+        self.measured.setdefault(event.trial, []).append(event)
+
+    def _stop_requested(self, event: ev.TrialStopRequested) -> None:
+        self.stops.add(event.trial)
+
+    def _finished(self, event: ev.TrialFinished) -> None:
+        self._end(event, "finished", self.proposal_of(event.trial).stop)
+
+    def _stopped(self, event: ev.TrialStopped) -> None:
+        self._end(event, "stopped", event.reached)
+
+    def _diverged(self, event: ev.TrialDiverged) -> None:
+        self.diverged += 1
+        self._close(event.trial, "diverged", event)
+        p = self.proposal_of(event.trial)
+        if p.kind == "train":
+            self.scores[event.trial] = -np.inf
+            self.means[event.trial] = -np.inf
+            self._charge(event.trial, p, p.stop)
+            self._enter(event.trial)
+
+    def _end(self, event: ev.TrialFinished | ev.TrialStopped, status: Status, reached: int) -> None:
+        trial, p = event.trial, self.proposal_of(event.trial)
+        self._close(trial, status, event)
+        self.failures_in_a_row.clear()
+        if p.kind == "evaluate":
+            self._confirm(p, event)
+            return
+        self.stop[trial] = reached
+        if event.checkpoint is not None:
+            self.kept[trial] = True
+            self.held.add(trial)
+            self.bytes_kept += event.checkpoint.size_bytes
+        self._charge(trial, p, reached)
+        if event.score is not None:
+            self._score(trial, event)
+            self._enter(trial)
+            self._compete(trial)
+
+    def _confirm(self, p: Proposal, event: ev.TrialFinished | ev.TrialStopped) -> None:
+        assert p.weights_from is not None
+        if event.score is not None:
+            confirmation = Confirmation(event.score, event.metrics, p.evaluations)
+            self.confirmed[p.weights_from] = confirmation
+
+    def _close(self, trial: int, status: Status, outcome: Ended | ev.TrialFailed) -> None:
+        if self.statuses[trial] == "failed" and trial in self.waiting:
+            self.waiting.remove(trial)
+        self.statuses[trial] = status
+        self.outcomes[trial] = outcome
+        self.measured.pop(trial, None)
+        self.stops.discard(trial)
+        member = self.open.pop(trial)
+        if self.open_trial[member] == trial:
+            self.open_trial[member] = -1
+
+    def _charge(self, trial: int, p: Proposal, reached: int) -> None:
+        self.spent[p.member] += reached - p.start
+        self.last[p.member] = trial
+        self.ended_count += 1
+
+    def _score(self, trial: int, event: ev.TrialFinished | ev.TrialStopped) -> None:
+        first = event.score
+        others = [event.metrics.get(name, np.nan) for name in self.names[1:]]
+        self.scores[trial] = np.array([first, *others]) * self.signs
+        if self.average == 1:
+            self.means[trial] = self.scores[trial]
+        else:
+            rows = list(self.measured_lineage(trial, self.average))
+            self.means[trial] = self.scores[rows].mean(axis=0)
+
+    def _enter(self, trial: int) -> None:
+        """Put a measured trial into its lane's list, which falls by `stop`; later ones first."""
+        lane, stop = self.member[trial], self.stop[trial]
+        above, row = -1, int(self.top[lane])
+        while row >= 0 and self.stop[row] > stop:
+            above, row = row, int(self.below[row])
+        self.below[trial] = row
+        if above < 0:
+            self.top[lane] = trial
+        else:
+            self.below[above] = trial
+        self.newest[lane] = trial
+
+    def _compete(self, trial: int) -> None:
+        lane = self.member[trial]
+        holder = self.champion[lane]
+        if self.kept[trial] and (holder < 0 or self.means[trial][0] > self.means[holder][0]):
+            self.champion[lane] = trial
+
+    def _failed(self, event: ev.TrialFailed) -> None:
+        trial = event.trial
+        self.outcomes[trial] = event
+        self.statuses[trial] = "failed"
+        self.failures += 1
+        if event.failure != "lost":
+            self.errors[trial] = self.errors.get(trial, 0) + 1
+            self.failures_in_a_row.append(event)
+        if self._may_retry(trial):
+            self.waiting.appendleft(trial)
+        else:
+            self._give_up(trial, event)
+
+    def _may_retry(self, trial: int) -> bool:
+        tries = self.attempts[trial] + 1
+        return self.errors.get(trial, 0) < ATTEMPTS_AFTER_ERROR and tries < ATTEMPTS_IN_ALL
+
+    def _give_up(self, trial: int, event: ev.TrialFailed) -> None:
+        self._close(trial, "failed", event)
+        p = self.proposal_of(trial)
+        if p.kind == "train":
+            self.last[p.member] = trial
+            self.stop[trial] = p.start
+
+    def _released(self, event: ev.CheckpointsReleased) -> None:
+        for trial in event.trials:
+            self.kept[trial] = False
+            self.held.discard(trial)
+            checkpoint = self._saved(trial)
+            self.bytes_kept -= checkpoint.size_bytes if checkpoint else 0
+
+    def _pinned(self, event: ev.CheckpointPinned) -> None:
+        self.pins.add(event.trial)
+
+    def _unpinned(self, event: ev.CheckpointUnpinned) -> None:
+        self.pins.discard(event.trial)
+
+    def _budget_changed(self, event: ev.BudgetChanged) -> None:
+        self.budget = event.budget
+        self.status = "running" if self.status == "ended" else self.status
+
+    def _bounds_changed(self, event: ev.BoundsChanged) -> None:
+        self.bounds[event.name] = (event.low, event.high)
+
+    def _injected(self, event: ev.TrialInjected) -> None:
+        self.injections.append(Injection(event.injection, event.hparams, event.weights_from))
+        self.injected += 1
+
+    def _paused(self, event: ev.StudyPaused) -> None:
+        self.status, self.reason = "paused", event.reason
+
+    def _resumed(self, event: ev.StudyResumed) -> None:
+        self.status, self.reason = "running", ""
+        self.failures_in_a_row.clear()
+
+    def _study_stop_requested(self, event: ev.StudyStopRequested) -> None:
+        self.status, self.reason = "stopping", event.reason
+
+    def _ended(self, event: ev.StudyEnded) -> None:
+        self.status, self.reason = "ended", event.reason
+
+
+_FOLD: dict[type, Callable[[Population, Any], None]] = {
+    ev.StudyCreated: Population._created,
+    ev.TrialProposed: Population._proposed,
+    ev.TrialStarted: Population._started,
+    ev.TrialMeasured: Population._measured,
+    ev.TrialFinished: Population._finished,
+    ev.TrialDiverged: Population._diverged,
+    ev.TrialFailed: Population._failed,
+    ev.TrialStopRequested: Population._stop_requested,
+    ev.TrialStopped: Population._stopped,
+    ev.CheckpointsReleased: Population._released,
+    ev.CheckpointPinned: Population._pinned,
+    ev.CheckpointUnpinned: Population._unpinned,
+    ev.BudgetChanged: Population._budget_changed,
+    ev.BoundsChanged: Population._bounds_changed,
+    ev.TrialInjected: Population._injected,
+    ev.StudyPaused: Population._paused,
+    ev.StudyResumed: Population._resumed,
+    ev.StudyStopRequested: Population._study_stop_requested,
+    ev.StudyEnded: Population._ended,
+}
+"""One way to fold each event of the union."""
