@@ -17,7 +17,7 @@ from heredity.evolution.trial import Checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds: a whole checkpoint of (trial, attempt), or a `partial` one left by a crash."""
+    """What a store holds: a whole checkpoint of (trial, attempt), or a `partial` one of a crash."""
 
     trial: int
     attempt: int
@@ -29,18 +29,19 @@ class Stored:
 class CheckpointStore(Protocol):
     """Folders of files by (trial, attempt). Picklable, so that workers can hold it.
 
-    Raises `CheckpointError` when the medium fails (full, read-only) and `CheckpointCorrupt` when what
-    is read is not what was saved, both naming the path.
+    Raises `CheckpointError` when the medium fails (full, read-only) and `CheckpointCorrupt` when
+    what is read is not what was saved, both naming the path.
     """
 
     def save(self, trial: int, attempt: int, write: Callable[[Path], None]) -> Checkpoint:
         """Call `write` with an empty folder and publish what it wrote, atomically.
 
-        An exception of `write` passes through and leaves nothing behind.
+        An exception of `write` passes through, unless it says that the medium failed, and leaves
+        nothing behind.
         """
 
     def open(self, checkpoint: Checkpoint) -> AbstractContextManager[Path]:
-        """A local folder with the checkpoint's files, verified against its manifest; to read only."""
+        """A local folder with the checkpoint's files, verified against its manifest, to read."""
 
     def delete(self, uris: Iterable[str]) -> None:
         """Remove checkpoints, whole or partial. One that is already gone is no error."""

@@ -4,9 +4,9 @@
     <root>/.partial-<trial>-<attempt>-…  being written, being removed, or left by a crash
 
 A folder is written beside its place and renamed into it, and renamed away before it is removed, so
-what stands in place is whole. That holds through the death of any process. Nothing is flushed to the
-disk for its own sake: after a loss of power a checkpoint may be short of bytes, which `open` finds
-and reports. This file knows nothing of events, and not why a checkpoint is kept.
+what stands in place is whole. That holds through the death of any process. Nothing is flushed to
+the disk for its own sake: after a loss of power a checkpoint may be short of bytes, which `open`
+finds and reports. This file knows nothing of events, and not why a checkpoint is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,10 @@ from heredity.crash import crash_point
 from heredity.errors import CheckpointCorrupt, CheckpointError
 from heredity.evolution.trial import Checkpoint
 
-_WHOLE = re.compile(r"(\d+)/(\d+)")
-_PARTIAL = re.compile(r"\.partial-(\d+)-(\d+)-[\w-]+")
+_WHOLE = re.compile(r"([0-9]+)/([0-9]+)")
+_PARTIAL = re.compile(r"\.partial-([0-9]+)-([0-9]+)-[0-9a-z-]+")
 
-_MEDIUM_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_DISK_FAILED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,17 @@ class LocalCheckpoints:
         """
         partial = self._partial(trial, attempt)
         with self._naming_the_remedy():
-            try:
-                partial.mkdir(parents=True)
+            partial.mkdir(parents=True)
+        try:
+            with self._naming_the_remedy(_DISK_FAILED):
                 write(partial)
+            with self._naming_the_remedy():
                 manifest = describe_files(partial)
                 (partial / MANIFEST).write_bytes(manifest.text)
                 self._publish(partial, trial, attempt)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         return Checkpoint(f"{trial}/{attempt}", manifest.size_bytes, manifest.digest)
 
     @contextmanager
@@ -82,8 +84,8 @@ class LocalCheckpoints:
             verify(folder, checkpoint.digest)
         except OSError as error:
             raise CheckpointCorrupt(
-                f"the checkpoint {folder} cannot be read: {error.strerror} ({error.filename}). If the "
-                f"runs folder was moved in part, move the rest; else the trial must be trained again"
+                f"the checkpoint {folder} cannot be read: {error.strerror} ({error.filename}). "
+                f"If its folder was moved, move it back; else the trial must be trained again"
             ) from error
         yield folder
 
@@ -92,7 +94,7 @@ class LocalCheckpoints:
         for uri in uris:
             whole, partial = _WHOLE.fullmatch(uri), _PARTIAL.fullmatch(uri)
             if not (whole or partial):
-                raise CheckpointError(f"{uri!r} is not the uri of a checkpoint in {self.root}")
+                raise CheckpointError(f"{uri!r} is no uri of a checkpoint in {self.root}")
             with self._naming_the_remedy():
                 crash_point("unlink.before")
                 if whole:
@@ -106,7 +108,7 @@ class LocalCheckpoints:
         for entry in _entries(self.root):
             if found := _PARTIAL.fullmatch(entry.name):
                 yield self._stored(found, partial=True)
-            elif entry.name.isdecimal():
+            else:
                 for attempt in _entries(Path(entry.path)):
                     if found := _WHOLE.fullmatch(f"{entry.name}/{attempt.name}"):
                         partial = not os.path.exists(os.path.join(attempt.path, MANIFEST))
@@ -128,7 +130,8 @@ class LocalCheckpoints:
 
     def _publish(self, partial: Path, trial: int, attempt: int) -> None:
         place = self.root / str(trial) / str(attempt)
-        self._retire(place, self._partial(trial, attempt))
+        if place.exists():
+            self._retire(place, self._partial(trial, attempt))
         crash_point("rename.before")
         while True:
             place.parent.mkdir(exist_ok=True)
@@ -149,20 +152,17 @@ class LocalCheckpoints:
             place.parent.rmdir()
 
     @contextmanager
-    def _naming_the_remedy(self) -> Iterator[None]:
+    def _naming_the_remedy(self, only: Set[int] | None = None) -> Iterator[None]:
+        """Explain the system's errors: all of them, or those with the numbers in `only`."""
         try:
             yield
         except OSError as error:
-            where = error.filename or self.root
-            if error.errno in {errno.ENOTDIR, errno.EEXIST}:
-                raise CheckpointError(
-                    f"{where} is in the way of the checkpoints: it should be a folder. Move it away"
-                ) from error
-            if error.errno not in _MEDIUM_FAILED:
+            if only is not None and error.errno not in only:
                 raise
             raise CheckpointError(
-                f"checkpoints cannot be written in {self.root}: {error.strerror} ({where}). Free some "
-                f"space or make the folder writable, then run the same command again"
+                f"checkpoints cannot be kept in {self.root}: {error.strerror} "
+                f"({error.filename or 'while saving'}). Free some space there or make the folder "
+                f"writable, then run the same command again"
             ) from error
 
 

@@ -43,8 +43,8 @@ def describe_files(folder: Path) -> Manifest:
         if not entry.is_file(follow_symlinks=False):
             kind = "a symbolic link" if entry.is_symlink() else "not a plain file"
             raise CheckpointError(
-                f"save() wrote {name!r}, which is {kind}: a checkpoint holds plain files and folders "
-                f"only. Copy the content instead"
+                f"save() wrote {name!r}, which is {kind}: a checkpoint holds plain files and "
+                f"folders only. Copy the content instead"
             )
         size_bytes = entry.stat().st_size
         files[name] = {"size_bytes": size_bytes, "sha256": _sha256(entry.path)}
@@ -64,8 +64,8 @@ def verify(folder: Path, digest: str) -> None:
     manifest = json.loads(text)
     if manifest["format"] > FORMAT:
         raise CheckpointError(
-            f"{folder} was written by a newer heredity, in format {manifest['format']}; this one reads "
-            f"formats up to {FORMAT}. Upgrade it: pip install --upgrade heredity"
+            f"{folder} was written by a newer heredity, in format {manifest['format']}; this one "
+            f"reads formats up to {FORMAT}. Upgrade it: pip install --upgrade heredity"
         )
     for name, saved in manifest["files"].items():
         _verify_file(folder / name, saved["size_bytes"], saved["sha256"])

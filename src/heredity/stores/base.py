@@ -33,7 +33,10 @@ class Store(Protocol):
     """
 
     def create(self, study: str, events: Sequence[Event]) -> int:
-        """Begin a study with its first events; `Conflict` if the name is taken. Returns the last seq."""
+        """Begin a study with its first events and return the last seq.
+
+        `Conflict` if the name is taken.
+        """
 
     def append(self, study: str, events: Sequence[Event], expected: int) -> int:
         """Append `events` as one block, all or nothing, and return the last seq.

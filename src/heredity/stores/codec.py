@@ -37,7 +37,7 @@ def encode(event: Event) -> Row:
     if _EVENTS.get(name) is not type(event):
         raise StoreError(f"{event!r} is not an event; heredity.evolution.events lists them")
     _refuse_foreign(event, name)
-    adapter = _adapter(type(event))
+    adapter = _adapter(_EVENTS[name])
     try:
         if isinstance(event, StudyCreated | BudgetChanged):
             data = adapter.dump_python(event, mode="json", warnings="error")
@@ -123,7 +123,7 @@ def _refuse_foreign(value: object, where: str) -> None:
                 raise StoreError(f"{where} has the key {key!r}; keys of a mapping are strings")
             _refuse_foreign(item, f"{where}[{key!r}]")
     elif kind is list:
-        for index, item in enumerate(value):  # type: ignore[var-annotated,arg-type]
+        for index, item in enumerate(value):  # type: ignore[arg-type]
             _refuse_foreign(item, f"{where}[{index}]")
     else:
         raise StoreError(

@@ -104,9 +104,8 @@ class SqlStore:
 
     def snapshot(self, study: str) -> tuple[int, bytes] | None:
         """The cached fold as (seq, bytes), or None."""
-        query = select(tables.snapshots.c.seq, tables.snapshots.c.data).where(
-            tables.snapshots.c.study == study
-        )
+        table = tables.snapshots
+        query = select(table.c.seq, table.c.data).where(table.c.study == study)
         with self._reading() as connection:
             found = connection.execute(query).first()
             if found is None:
@@ -138,11 +137,9 @@ class SqlStore:
 
     def curve(self, study: str, trial: int) -> Sequence[Point]:
         """The recorded points of a trial, by step."""
-        query = (
-            select(tables.points.c.step, tables.points.c.metrics)
-            .where(tables.points.c.study == study, tables.points.c.trial == trial)
-            .order_by(tables.points.c.step)
-        )
+        table = tables.points
+        points = select(table.c.step, table.c.metrics).order_by(table.c.step)
+        query = points.where(table.c.study == study, table.c.trial == trial)
         with self._reading() as connection:
             self._require(connection, study)
             rows = connection.execute(query).all()
@@ -150,19 +147,18 @@ class SqlStore:
 
     def heartbeat(self, study: str, driver: str, alive_s: float) -> None:
         """Note that a driver has been alive for `alive_s` seconds."""
-        known = (tables.heartbeats.c.study == study, tables.heartbeats.c.driver == driver)
+        table = tables.heartbeats
+        beat = update(table).where(table.c.study == study, table.c.driver == driver)
         with self._writing() as connection:
             self._require(connection, study)
-            beat = update(tables.heartbeats).where(*known).values(alive_s=alive_s)
-            if connection.execute(beat).rowcount == 0:
+            if connection.execute(beat, {"alive_s": alive_s}).rowcount == 0:
                 values = {"study": study, "driver": driver, "alive_s": alive_s}
-                connection.execute(insert(tables.heartbeats), values)
+                connection.execute(insert(table), values)
 
     def alive_s(self, study: str) -> float:
         """Seconds that drivers have been alive, over all runs of the study."""
-        total = select(func.sum(tables.heartbeats.c.alive_s)).where(
-            tables.heartbeats.c.study == study
-        )
+        table = tables.heartbeats
+        total = select(func.sum(table.c.alive_s)).where(table.c.study == study)
         with self._reading() as connection:
             self._require(connection, study)
             return float(connection.execute(total).scalar() or 0.0)

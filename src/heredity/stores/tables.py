@@ -78,7 +78,7 @@ heartbeats = Table(
     Column("alive_s", Float, nullable=False),
 )
 
-_study = bindparam("study_")
+_study = bindparam("study_", type_=Text())
 INSERT_EVENTS = insert(events)
 EXISTS = select(studies.c.id).where(studies.c.name == _study)
 LAST = select(func.max(events.c.seq)).where(events.c.study == _study)
