@@ -71,14 +71,14 @@ class Move(ABC, Generic[P]):
             return value
         return parameter.clip(self.propose(parameter, value, rng))
 
-    @final
-    def require(self, parameter: Parameter) -> None:
-        """Raise SpaceError unless this move understands `parameter`."""
-        if parameter.kind not in self.kinds:
-            raise SpaceError(
-                f"{self!r} cannot move {type(parameter).__name__}: "
-                f"use {_SUITABLE[parameter.kind]} instead"
-            )
+
+def require_move(move: object, parameter: Parameter) -> None:
+    """Raise SpaceError unless `move` is a move that understands `parameter`."""
+    suitable = _SUITABLE[parameter.kind]
+    if not isinstance(move, Move):
+        raise SpaceError(f"expected a move, {suitable}; got {move!r}")
+    if parameter.kind not in move.kinds:
+        raise SpaceError(f"{move!r} cannot move {type(parameter).__name__}: use {suitable}")
 
 
 @final

@@ -20,8 +20,8 @@ from heredity.space.parameters import Parameter, unit
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-# Whole numbers up to here are exact as floats, which encoding and scaling pass through.
-_LARGEST_INTEGER = 2**53
+# Whole numbers up to here come back exactly from their encoding, also on a log scale.
+_LARGEST_INTEGER = 2**40
 
 # A narrower range, relative to where it lies, cannot be told apart from a point by its encoding.
 _LEAST_RELATIVE_WIDTH = 1e-9
@@ -212,7 +212,7 @@ class Numeric(Parameter):
                 f"that does, or use {'Integer' if self.margin else 'Uniform'}"
             )
         if self.margin and abs(number) > _LARGEST_INTEGER:
-            self._refuse(f"{what} must stay within ± 2**53, not {number!r}")
+            self._refuse(f"{what} must stay within ± 2**40, not {number!r}")
         return self.typed(number)
 
     def _refuse(self, problem: str) -> NoReturn:

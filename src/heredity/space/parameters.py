@@ -8,13 +8,14 @@ never of numpy. A parameter knows neither its name nor the other parameters; `Sp
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, final
 
 from heredity.errors import HparamsError, SpaceError, UsageError
-from heredity.space.moves import Keep, Move, Neighbour, Resample
+from heredity.space.moves import Keep, Move, Neighbour, Resample, require_move
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -68,9 +69,7 @@ class Parameter(ABC):
                 "without `when`, and ignore it in the training code where it does not apply"
             )
         move = self.default_move if move is None else move
-        if not isinstance(move, Move):
-            raise SpaceError(f"`move` takes a move, such as Shift(0.1) or Keep(), not {move!r}")
-        move.require(self)
+        require_move(move, self)
         for name, value in {**fields, "move": move}.items():
             object.__setattr__(self, name, value)
 
@@ -85,7 +84,7 @@ class _Choices(Parameter):
     def __init__(
         self, choices: Iterable[Value], move: Move[Any] | None = None, when: object = None
     ) -> None:
-        if isinstance(choices, str):
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise SpaceError(f"{type(self).__name__} takes a list of choices, not {choices!r}")
         choices = tuple(_scalar(choice) for choice in choices)
         if not choices:
@@ -119,17 +118,14 @@ class _Choices(Parameter):
         return self.choices[self.index(value)]
 
     def check(self, name: str, value: object) -> Value:
-        for choice in self.choices:
-            if _same(choice, value):
-                return choice
-        raise HparamsError(f"{name} is {value!r}, but must be one of {list(self.choices)}")
+        return self.choices[self.index(value, name)]
 
-    def index(self, value: object) -> int:
-        """The place of `value` among the choices; HparamsError if it is none of them."""
+    def index(self, value: object, name: str = "a choice") -> int:
+        """The place of `value` among the choices; HparamsError, naming `name`, if it has none."""
         for index, choice in enumerate(self.choices):
             if _same(choice, value):
                 return index
-        raise HparamsError(f"{value!r} is not one of the choices {list(self.choices)}")
+        raise HparamsError(f"{name} must be one of {list(self.choices)}, not {value!r}")
 
 
 @final
@@ -226,5 +222,7 @@ def _scalar(value: object) -> Value:
 
 
 def _same(choice: Value, value: object) -> bool:
-    """Equal, and both or neither a boolean."""
+    """Equal as scalars, and both or neither a boolean."""
+    if not isinstance(value, (str, numbers.Real)):
+        return False
     return choice == value and isinstance(choice, bool) == isinstance(value, bool)

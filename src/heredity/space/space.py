@@ -14,7 +14,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from heredity.errors import HparamsError, MissingExtra, SpaceError, did_you_mean
-from heredity.space.moves import Move
+from heredity.space.moves import Move, require_move
 from heredity.space.numeric import Numeric
 from heredity.space.parameters import Parameter, Value
 
@@ -175,7 +175,7 @@ class Space(Mapping[str, Parameter]):
             raise SpaceError(
                 f"{name} comes with the weights ({self[name]!r}) and cannot be moved by {move!r}"
             )
-        move.require(self._declared(name))
+        require_move(move, self._declared(name))
 
     # The unit cube ------------------------------------------------------------------------------
 
@@ -229,7 +229,11 @@ class Space(Mapping[str, Parameter]):
             raise SpaceError(f"{name} is part of the weights ({parameter!r}): its bounds stay")
         if not isinstance(parameter, Numeric):
             raise SpaceError(f"{name} has no bounds: it is {parameter!r}")
-        return Space({**self._parameters, name: parameter.rebounded(low, high)})
+        try:
+            changed = parameter.rebounded(low, high)
+        except SpaceError as error:
+            raise SpaceError(f"{name}: {error}") from None
+        return Space({**self._parameters, name: changed})
 
     def _declared(self, name: str) -> Parameter:
         if name not in self._parameters:
