@@ -60,11 +60,7 @@ class FunctionTrainable(Trainable):
     def _call(self, session: Session) -> None:
         self.function(session)
         if session.evaluations:
-            demand(
-                session.metric,
-                session.result,
-                f"{self.name}(session) reported {_listed(session)} and",
-            )
+            demand(session.metric, session.result, f"{self.name}(session)")
         if session.inherits and not session.restored:
             raise TrainingError(
                 f"{self.name}(session) did not read session.restore, so it trained without the "
@@ -85,10 +81,6 @@ class FunctionTrainable(Trainable):
             self._call(evaluation)
         session.take(evaluation)
         return evaluation.result
-
-
-def _listed(session: Session) -> str:
-    return ", ".join(session.result) or "nothing"
 
 
 def as_trainable(obj: Any) -> Callable[[], Trainable]:

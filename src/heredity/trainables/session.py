@@ -179,11 +179,11 @@ class Session:
             self._measured(step, values)
 
     def applied(self, **values: Any) -> None:
-        """Confirm which hparam values are in force; one that differs from its hparam is an error."""
+        """Confirm the values in force; one that differs from its hparam is an error."""
         self.verify(values, "says applied()")
 
     def verify(self, values: Mapping[str, Any], when: str) -> None:
-        """Raise `TrainingError` where a value in force is not the hparam's, or count it verified."""
+        """Raise `TrainingError` if a value in force is not the hparam's, else count it verified."""
         for name, value in values.items():
             if name not in self._expected:
                 known = did_you_mean(name, self._expected)

@@ -13,21 +13,20 @@ _OURS = str(Path(heredity.errors.__file__).parent)
 
 def one_line(error: BaseException) -> str:
     """`ValueError: bad shape`; an error raised by `heredity` on purpose speaks for itself."""
-    text = str(error).strip()
+    text, name = str(error).strip(), type(error).__name__
     if isinstance(error, HeredityError) and text:
         return text
     first, _, rest = text.partition("\n")
-    return (
-        f"{type(error).__name__}: {first}{' …' if rest else ''}" if text else type(error).__name__
-    )
+    return f"{name}: {first}{' …' if rest else ''}" if text else name
 
 
 def user_frames(error: BaseException) -> str:
     """The traceback without the frames of this package; empty if there are no others."""
     shown = traceback.TracebackException.from_exception(error)
-    if not any([_strip(part) for part in _chain(shown)]):
-        return ""
-    return "".join(shown.format())
+    chain = _chain(shown)
+    for part in chain:
+        part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
+    return "".join(shown.format()) if any(map(_points_at_code, chain)) else ""
 
 
 def _chain(shown: traceback.TracebackException) -> list[traceback.TracebackException]:
@@ -36,13 +35,11 @@ def _chain(shown: traceback.TracebackException) -> list[traceback.TracebackExcep
     while queue:
         part = queue.pop()
         found.append(part)
-        queue += [
-            other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other
-        ]
+        before = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
+        queue += [other for other in (before, *(part.exceptions or ())) if other]
     return found
 
 
-def _strip(shown: traceback.TracebackException) -> bool:
-    """Remove our frames; whether any of the user's are left."""
-    shown.stack[:] = [frame for frame in shown.stack if not frame.filename.startswith(_OURS)]
-    return bool(shown.stack) or isinstance(shown.exc_type, type) and shown.filename is not None
+def _points_at_code(shown: traceback.TracebackException) -> bool:
+    """Whether there is a line of code to show; a SyntaxError has one without any frame."""
+    return bool(shown.stack) or getattr(shown, "filename", None) is not None

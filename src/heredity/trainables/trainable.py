@@ -78,6 +78,10 @@ class Trainable:
 
     # Written by framework helpers ------------------------------------------------------
 
+    def building(self) -> AbstractContextManager[Any]:
+        """Entered around `setup`."""
+        return nullcontext()
+
     def training(self) -> AbstractContextManager[Any]:
         """Entered around `train`."""
         return nullcontext()
@@ -101,7 +105,8 @@ class Trainable:
 
     def _build(self, session: Session) -> None:
         session.seed_part("setup")
-        self.setup(session.hparams, session.seed)
+        with self.building():
+            self.setup(session.hparams, session.seed)
         if (directory := session.restore) is not None:
             self.load(directory)
 
@@ -139,12 +144,7 @@ class Trainable:
         self.session.verify(self._in_force(), "read after train()")
         if done is None:
             return steps
-        if isinstance(done, bool) or not isinstance(done, int) or not 0 <= done <= steps:
-            raise TrainingError(
-                f"train({steps}) returned {done!r:.80}: return nothing, or the number of steps "
-                "done if it ended early"
-            )
-        return done
+        return _checked_count(done, steps)
 
     def _evaluate(self, session: Session, number: int) -> dict[str, float]:
         session.seed_part("evaluate", number)
@@ -152,6 +152,15 @@ class Trainable:
             metrics = as_metrics(self.evaluate(), session.metric)
         demand(session.metric, metrics, "evaluate()")
         return metrics
+
+
+def _checked_count(done: Any, steps: int) -> int:
+    if isinstance(done, bool) or not isinstance(done, int) or not 0 <= done <= steps:
+        raise TrainingError(
+            f"train({steps}) returned {done!r:.80}: return nothing, or the number of steps done if "
+            "it ended early"
+        )
+    return done
 
 
 def ramp_ends(session: Session) -> list[int]:
