@@ -1,8 +1,8 @@
 """Crash points: named places where a test makes the process kill itself.
 
-`HEREDITY_CRASH_AT=<point>:<n>` sends SIGKILL to the process that passes the point for the n-th time,
-counted from 1 in each process. Without the variable a crash point costs one comparison. This file
-knows nothing of what happens around a point.
+`HEREDITY_CRASH_AT=<point>:<n>` sends SIGKILL to the process that passes the point for the n-th
+time, counted from 1 in each process. Without the variable a crash point costs one comparison. This
+file knows nothing of what happens around a point.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from heredity.evolution.trial import Proposal
 
@@ -37,7 +37,13 @@ class Decision:
 
 
 class Algorithm(ABC):
-    """Decides what comes next from a view of the population. Subclasses are frozen dataclasses."""
+    """Decides what comes next from a view of the population. Subclasses are frozen dataclasses.
+
+    Attributes:
+        watches: whether decisions look at intermediate measurements, which are then events.
+    """
+
+    watches: ClassVar[bool] = False
 
     @abstractmethod
     def decide(self, view: View, free: int) -> Decision:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from heredity.describe import describe, rebuild
+from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.objective import Objective
 from heredity.space import Space
@@ -46,6 +47,28 @@ class Definition:
     trainable: str
     initial: tuple[Mapping[str, Any], ...] = ()
     sampling: Literal["independent", "sobol"] = "independent"
+
+    def check(self) -> None:
+        """Raise `UsageError` for what cannot work."""
+        _require_integer("population", self.population, 1)
+        _require_integer("interval", self.interval, 1)
+        _require_integer("seed", self.seed, 0)
+        if not isinstance(self.space, Space):
+            raise UsageError(f"space is an hd.Space(lr=hd.LogUniform(…), …), not {self.space!r}")
+        if not isinstance(self.algorithm, Algorithm):
+            raise UsageError(f"algorithm is hd.PBT(…) or another Algorithm, not {self.algorithm!r}")
+        if not self.objectives or not all(isinstance(o, Objective) for o in self.objectives):
+            raise UsageError(
+                f'objective is hd.maximize("metric") or hd.minimize("metric"), not '
+                f"{self.objectives!r}"
+            )
+        if self.sampling not in ("independent", "sobol"):
+            raise UsageError(f"sampling is 'independent' or 'sobol', not {self.sampling!r}")
+        if len(self.initial) > self.population:
+            raise UsageError(
+                f"initial gives {len(self.initial)} sets of hparams to a population of "
+                f"{self.population}: leave some out, or raise population"
+            )
 
     def as_json(self) -> dict[str, Any]:
         """The definition as JSON values, from which `from_json` makes an equal one."""
@@ -90,6 +113,11 @@ def generator(seed: int, member: int, turn: int, purpose: str) -> np.random.Gene
 def trial_seed(seed: int, member: int, turn: int, purpose: str = "train") -> int:
     """The seed of a trial's own randomness: 31 bits, which every framework accepts."""
     return int(_sequence(seed, member, turn, purpose).generate_state(1)[0]) >> 1
+
+
+def _require_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} is a whole number from {least}, not {value!r}")
 
 
 def _sequence(seed: int, member: int, turn: int, purpose: str) -> np.random.SeedSequence:

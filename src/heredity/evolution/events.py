@@ -38,11 +38,11 @@ class TrialProposed:
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
-    """A worker was given the trial."""
+    """A worker is given the trial; named if it is known beforehand."""
 
     trial: int
     attempt: int
-    worker: str
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class TrialFinished:
     metrics: Mapping[str, float]
     checkpoint: Checkpoint | None
     elapsed_s: float = 0.0
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class TrialDiverged:
     value: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class TrialFailed:
     error: str
     traceback: str = ""
     elapsed_s: float = 0.0
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class TrialStopped:
     metrics: Mapping[str, float]
     checkpoint: Checkpoint | None
     elapsed_s: float = 0.0
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

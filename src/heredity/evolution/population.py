@@ -1,28 +1,23 @@
 """The fold: how each event changes the state of a study.
 
-The rules of this file: `apply` is the only way in; it checks a block whole before it changes
-anything; what comes out depends on the events and on nothing else. Opening a study is folding its
-log. It draws no random number, asks no algorithm, and knows no store and no clock.
+The rules of this file: nothing is folded unchecked; what comes out depends on the events and on
+nothing else, however they are split into blocks. Opening a study is folding its log. It draws no
+random number, asks no algorithm, and knows no store and no clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from heredity.evolution import events as ev
+from heredity.evolution.check import Check, check
 from heredity.evolution.state import Confirmation, Ended, Injection, State
-from heredity.evolution.transitions import check
+from heredity.evolution.transitions import may_retry
 from heredity.evolution.trial import Proposal, Status
-
-ATTEMPTS_AFTER_ERROR = 2
-"""A trial that fails by itself is tried this often; then its lane gets a new start."""
-
-ATTEMPTS_IN_ALL = 10
-"""A trial that is lost with its worker is issued again, but not for ever."""
 
 
 class Population(State):
@@ -32,12 +27,17 @@ class Population(State):
     def fold(cls, events: Sequence[ev.Event]) -> Population:
         """The state that a log leaves behind."""
         population = cls()
-        population.apply(events)
+        population.replay(events)
         return population
 
-    def apply(self, events: Sequence[ev.Event]) -> None:
-        """Fold a block. `IllegalEvent` if any of it is not possible now; then nothing changed."""
-        check(self, events)
+    def apply(self, events: Sequence[ev.Event], *, checked: bool = False) -> None:
+        """Fold a block. `IllegalEvent` if any of it is not possible now; then nothing changed.
+
+        Args:
+            checked: `check` passed for just this state and block.
+        """
+        if not checked:
+            check(self, events)
         for event in events:
             _FOLD[type(event)](self, event)
             self.seq += 1
@@ -94,6 +94,7 @@ class Population(State):
         self.attempts[event.trial] = event.attempt
         self.workers[event.trial] = event.worker
         self.waiting.remove(event.trial)
+        self.measured.pop(event.trial, None)
 
     def _measured(self, event: ev.TrialMeasured) -> None:
         self.measured.setdefault(event.trial, []).append(event)
@@ -194,14 +195,10 @@ class Population(State):
         if event.failure != "lost":
             self.errors[trial] = self.errors.get(trial, 0) + 1
             self.failures_in_a_row.append(event)
-        if self._may_retry(trial):
+        if may_retry(self.errors.get(trial, 0), self.attempts[trial]):
             self.waiting.appendleft(trial)
         else:
             self._give_up(trial, event)
-
-    def _may_retry(self, trial: int) -> bool:
-        tries = self.attempts[trial] + 1
-        return self.errors.get(trial, 0) < ATTEMPTS_AFTER_ERROR and tries < ATTEMPTS_IN_ALL
 
     def _give_up(self, trial: int, event: ev.TrialFailed) -> None:
         self._close(trial, "failed", event)
@@ -238,11 +235,11 @@ class Population(State):
         self.status, self.reason = "paused", event.reason
 
     def _resumed(self, event: ev.StudyResumed) -> None:
-        self.status, self.reason = "running", ""
+        self.status, self.reason, self.stopped = "running", "", False
         self.failures_in_a_row.clear()
 
     def _study_stop_requested(self, event: ev.StudyStopRequested) -> None:
-        self.status, self.reason = "stopping", event.reason
+        self.status, self.reason, self.stopped = "stopping", event.reason, True
 
     def _ended(self, event: ev.StudyEnded) -> None:
         self.status, self.reason = "ended", event.reason

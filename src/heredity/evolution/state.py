@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from heredity.errors import IllegalEvent, NotFound
+from heredity.errors import NotFound
 from heredity.evolution import events as ev
 from heredity.evolution.budget import Limit, trials_in_all
 from heredity.evolution.columns import Column
@@ -64,6 +64,7 @@ class State:
         self.seq = 0
         self.status: str | None = None
         self.reason = ""
+        self.stopped = False
         self.definition: Mapping[str, Any] = {}
         self.code: Mapping[str, str] = {}
         self.budget: tuple[Limit, ...] = ()
@@ -131,9 +132,7 @@ class State:
         return int(self.open_trial[member]) if 0 <= member < self.lanes else -1
 
     def turn_of(self, member: int) -> int:
-        if not 0 <= member < self.lanes:
-            raise IllegalEvent(f"there is no member {member} in a population of {self.lanes}")
-        return int(self.turns[member])
+        return int(self.turns[member]) if 0 <= member < self.lanes else 0
 
     def has_checkpoint(self, trial: int) -> bool:
         return 0 <= trial < len(self) and bool(self.kept[trial])
@@ -207,7 +206,7 @@ class State:
             seed=event.seed,
             attempt=max(0, self.attempts[trial]),
             status=status,
-            worker=self.workers[trial],
+            worker=getattr(outcome, "worker", "") or self.workers[trial],
             reached=int(self.stop[trial]) if status in ENDED else None,
             score=getattr(outcome, "score", None),
             metrics=getattr(outcome, "metrics", {}),

@@ -72,7 +72,12 @@ class Completed:
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt ended without a result. `traceback` holds the user's own frames."""
+    """An attempt ended without a result.
+
+    Attributes:
+        traceback: the user's own frames.
+        corrupt: the checkpoint it was to begin from is damaged; nobody else should try it.
+    """
 
     trial: int
     attempt: int
@@ -80,6 +85,7 @@ class Failed:
     error: str
     traceback: str = ""
     elapsed_s: float = 0.0
+    corrupt: bool = False
 
 
 Report = Measured | Completed | Failed

@@ -1,0 +1,272 @@
+"""The driver: `tick` and the loop around it.
+
+    tick    read → fold → decide → append
+    loop    tick; launch; wait; record
+
+The log is the only truth: what a driver holds beyond it (who runs what) dies with the driver and is
+found again from the log by the next one. A driver may lose any race against another writer; it then
+reads on and decides again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from heredity.checkpoints.base import CheckpointStore
+from heredity.crash import crash_point
+from heredity.errors import Conflict
+from heredity.evolution import events as ev
+from heredity.evolution.collect import KeepRule, releasable
+from heredity.evolution.decide import Finals, next_events
+from heredity.evolution.definition import Definition
+from heredity.evolution.trial import Checkpoint
+from heredity.evolution.view import View
+from heredity.executors.base import Completed, Executor, Failed, Measured, Report, Task
+from heredity.log import Log
+from heredity.outcomes import as_event
+from heredity.stores.base import Point
+
+WAIT_S = 1.0
+"""The longest wait before the driver looks for what others appended and notes that it is alive."""
+
+TIMEOUT_FACTOR, TIMEOUT_FLOOR_S = 20.0, 600.0
+"""A trial may take so many times the median of its study, and never less than the floor."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may differ from run to run.
+
+    Attributes:
+        keep: which checkpoints are kept.
+        finals: the evaluations at the end.
+        timeout_s: a trial's time limit; None is 20 × the median trial, at least 10 minutes.
+        disk_limit_bytes: the checkpoints' share of the disk; beyond it the study pauses.
+    """
+
+    keep: KeepRule = "needed"
+    finals: Finals = field(default_factory=Finals)
+    timeout_s: float | None = None
+    disk_limit_bytes: int | None = None
+
+
+def tick(log: Log, definition: Definition, free: int, seconds: float, finals: Finals) -> bool:
+    """Decide once and append what was decided, again whenever another writer was first.
+
+    True if anything was decided.
+    """
+    decided = log.append_after_others(
+        lambda population: next_events(population, definition, free, seconds, finals)
+    )
+    return bool(decided)
+
+
+class Driver:
+    """Drives one study on one executor until it ends, pauses or is asked to stop.
+
+    Attributes:
+        stopping: set by `stop`: nothing new starts, and `run` returns when all is recorded.
+        unverified: hparams of which no worker could read back the value in force.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        definition: Definition,
+        executor: Executor,
+        checkpoints: CheckpointStore,
+        settings: Settings = Settings(),
+        show: Callable[[Driver], None] = lambda driver: None,
+        new_best: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    ) -> None:
+        self.log = log
+        self.definition = definition
+        self.executor = executor
+        self.checkpoints = checkpoints
+        self.settings = settings
+        self.stopping = False
+        self.unverified: tuple[str, ...] = ()
+        self._show = show
+        self._new_best = new_best
+        self._best: int | None = None
+        self._flying: dict[int, str] = {}
+        self._elapsed: deque[float] = deque(maxlen=101)
+        self._collected_at = 0
+        self._corrupt: set[int] = set()
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+        self._alive_before_s = log.store.alive_s(log.study)
+        self._began = time.monotonic()
+        self._noted_s = 0.0
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Go on from the log until the study ends or pauses, or `stop` is called and all that
+        runs is recorded."""
+        self._recover()
+        while True:
+            if not self.stopping:
+                self._tick()
+            self._launch()
+            self._show(self)
+            if not self._flying and (self.stopping or not self._can_go_on()):
+                return
+            self._record(self.executor.wait(WAIT_S))
+            self._note_alive()
+
+    def stop(self) -> None:
+        """Start nothing new; `run` returns when what runs is recorded."""
+        self.stopping = True
+
+    @property
+    def seconds(self) -> float:
+        """How long drivers have been alive, this one included."""
+        return self._alive_before_s + time.monotonic() - self._began
+
+    def _can_go_on(self) -> bool:
+        return self.log.population.status in ("running", "stopping")
+
+    def _tick(self) -> None:
+        free = self.executor.slots - len(self._flying) - len(self.log.population.waiting)
+        tick(self.log, self.definition, max(0, free), self.seconds, self.settings.finals)
+
+    # ------------------------------------------------------------------ launching
+
+    def _launch(self) -> None:
+        """Give free slots to waiting trials, those issued again first."""
+        population = self.log.population
+        free = self.executor.slots - len(self._flying)
+        if self.stopping or not self._can_go_on() or free <= 0 or not population.waiting:
+            return
+        trials = list(population.waiting)[:free]
+        started = [ev.TrialStarted(t, population.attempt_of(t) + 1) for t in trials]
+        if not self._append(started):
+            return
+        crash_point("launch.before")
+        for trial in trials:
+            self._flying[trial] = self.executor.submit(self._task(trial))
+        crash_point("launch.after")
+
+    def _task(self, trial: int) -> Task:
+        record = self.log.population.trial(trial)
+        source = record.weights_from
+        restore = None if source is None else self.log.population.trial(source).checkpoint
+        return Task(record, restore, self._timeout_s())
+
+    def _timeout_s(self) -> float | None:
+        if self.settings.timeout_s is not None or not self._elapsed:
+            return self.settings.timeout_s
+        return max(TIMEOUT_FLOOR_S, TIMEOUT_FACTOR * statistics.median(self._elapsed))
+
+    # ------------------------------------------------------------------ recording
+
+    def _record(self, reports: Sequence[Report]) -> None:
+        """Append what workers reported; first of all, since a result must never be lost."""
+        points = [Point(r.trial, r.step, r.metrics) for r in reports if isinstance(r, Measured)]
+        if points:
+            self.log.store.record(self.log.study, points)
+        for report in reports:
+            self._record_one(report)
+        self._release()
+        self._mark_best()
+
+    def _record_one(self, report: Report) -> None:
+        if not isinstance(report, Measured):
+            worker = self._flying.pop(report.trial, "")
+        elif self.definition.algorithm.watches:
+            worker = ""
+        else:
+            return
+        while self.log.population.is_open(report.trial):
+            event = as_event(report, self.log.population.trial(report.trial), self._metric, worker)
+            if self._append([event]):
+                break
+        if isinstance(report, Completed):
+            self._elapsed.append(report.elapsed_s)
+            self.unverified = report.unverified
+        elif isinstance(report, Failed) and report.corrupt:
+            self._corrupt.add(int(self.log.population.source[report.trial]))
+
+    @property
+    def _metric(self) -> str:
+        return self.definition.objectives[0].name
+
+    def _append(self, events: Sequence[ev.Event]) -> bool:
+        """Append a block; False if another writer was first and the state is now another."""
+        try:
+            self.log.append(events)
+        except Conflict:
+            return False
+        return True
+
+    def _mark_best(self) -> None:
+        best = self.log.population.best
+        if best is not None and best != self._best:
+            checkpoint = self.log.population.trial(best).checkpoint
+            if checkpoint is not None:
+                self._new_best(checkpoint)
+            self._best = best
+
+    def _note_alive(self) -> None:
+        """Once a second: leave a sign of life, and read what others appended."""
+        alive_s = time.monotonic() - self._began
+        if alive_s - self._noted_s >= WAIT_S:
+            self._noted_s = alive_s
+            self.log.store.heartbeat(self.log.study, self._name, alive_s)
+            self.log.refresh()
+
+    # ------------------------------------------------------------------ releasing
+
+    def _release(self) -> None:
+        """Release what nothing will want, now and then: after a sixteenth of the population."""
+        population = self.log.population
+        due = population.ended_count - self._collected_at >= max(1, population.lanes // 16)
+        trials = self._unneeded() if due else ()
+        if due:
+            self._collected_at = population.ended_count
+        if not trials:
+            return
+        uris = [c.uri for t in trials if (c := population.trial(t).checkpoint)]
+        crash_point("release.before")
+        if self._append([ev.CheckpointsReleased(trials)]):
+            crash_point("release.after")
+            self.checkpoints.delete(uris)
+
+    def _unneeded(self) -> tuple[int, ...]:
+        population, settings = self.log.population, self.settings
+        view = View(population, self.definition)
+        algorithm, finalists = self.definition.algorithm, settings.finals.count
+        trials = set(releasable(population, view, algorithm, settings.keep, finalists))
+        trials |= {t for t in self._corrupt & population.held if not population.is_source(t)}
+        return tuple(sorted(trials - population.pins))
+
+    # ------------------------------------------------------------------ recovering
+
+    def _recover(self) -> None:
+        """Take over from a driver that is gone: what it had running is lost, and files that no
+        event names are garbage."""
+        while True:
+            population = self.log.population
+            lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
+            if self._append([self._lost(t) for t in lost]):
+                break
+        sweep(self.log, self.checkpoints)
+
+    def _lost(self, trial: int) -> ev.TrialFailed:
+        attempt = self.log.population.attempt_of(trial)
+        return ev.TrialFailed(trial, attempt, "lost", "the driver ended while the trial ran")
+
+
+def sweep(log: Log, checkpoints: CheckpointStore) -> int:
+    """Delete the files that no event names; nothing may be running. Returns the bytes freed."""
+    population = log.population
+    held = {c.uri for t in population.held if (c := population.trial(t).checkpoint)}
+    garbage = [stored for stored in checkpoints.list() if stored.partial or stored.uri not in held]
+    checkpoints.delete(stored.uri for stored in garbage)
+    return sum(stored.size_bytes for stored in garbage)

@@ -1,0 +1,71 @@
+"""A study's log, opened: the store's events and the population folded from them, kept in step.
+
+The only place where events are both appended and folded. A block is checked, then written, then
+folded: what is illegal is never written, and what was not written is never folded. It decides nothing
+and knows no executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from heredity.errors import Conflict, NotFound, did_you_mean
+from heredity.evolution.events import Event
+from heredity.evolution.population import Population
+from heredity.evolution.transitions import check
+from heredity.stores.base import Store
+
+Listener = Callable[[Event], None]
+
+
+class Log:
+    """One study's events in a store, and its population.
+
+    Opening folds the whole log. Raises `NotFound` if there is no such study.
+    """
+
+    def __init__(self, store: Store, study: str, listener: Listener | None = None) -> None:
+        self.store = store
+        self.study = study
+        self.listener = listener
+        self.population = Population()
+        if study not in store.studies():
+            known = store.studies()
+            raise NotFound(f"there is no study {study!r} here.{did_you_mean(study, known)}")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Fold what other writers appended since."""
+        self.population.apply(self.store.read(self.study, self.population.seq))
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Fold and append a block, all or nothing.
+
+        Raises `IllegalEvent` if it cannot follow; `Conflict` if another writer was first, and
+        `StoreError` if the medium failed. The population always holds what is written.
+        """
+        if not events:
+            return
+        check(self.population, events)
+        try:
+            self.store.append(self.study, events, expected=self.population.seq)
+        except Conflict:
+            self.refresh()
+            raise
+        self.population.apply(events, checked=True)
+        if self.listener is not None:
+            for event in events:
+                self.listener(event)
+
+    def append_after_others(
+        self, events: Callable[[Population], Sequence[Event]]
+    ) -> Sequence[Event]:
+        """Append what `events` makes of the state, again from the newer state whenever another
+        writer was first. Returns what was appended."""
+        while True:
+            block = events(self.population)
+            try:
+                self.append(block)
+            except Conflict:
+                continue
+            return block

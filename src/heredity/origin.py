@@ -1,0 +1,116 @@
+"""Where a study comes from: its name, its kind of trainable, its code, its definition before.
+
+Facts about code are recorded and never compared; definitions are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from heredity.errors import DefinitionMismatch, UsageError
+from heredity.evolution.definition import Definition
+from heredity.trainables.function import FunctionTrainable
+
+PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
+"""Packages whose versions are recorded when they are imported, or always for the first two."""
+
+
+def study_name(name: str) -> str:
+    """The name if it can be a folder's: letters, digits, `.`, `_`, `-`, not first a dot."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", str(name)):
+        raise UsageError(
+            f"a study's name is 1 to 100 letters, digits, '.', '_' or '-', not first a dot or "
+            f"dash; got {name!r}"
+        )
+    return name
+
+
+def trainable_kind(make: Callable[[], Any]) -> str:
+    """ "function" or "class": what a definition records of the trainable."""
+    return "function" if getattr(make, "func", None) is FunctionTrainable else "class"
+
+
+def code_facts(source: Any) -> dict[str, str]:
+    """What is known of the code: name, hash of its file, git revision, versions."""
+    facts = {"trainable": getattr(source, "__qualname__", type(source).__name__)}
+    facts["python"] = platform.python_version()
+    for package in PACKAGES:
+        if package in ("heredity", "numpy") or package.replace("-", "_") in sys.modules:
+            facts |= _version(package)
+    file = _file(source)
+    if file is not None:
+        facts["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        facts |= _revision(file.parent)
+    return facts
+
+
+def compare(name: str, stored: Definition, given: Definition) -> None:
+    """Raise `DefinitionMismatch` listing what differs, if anything does."""
+    differences = dict(_differences("", stored.as_json(), given.as_json()))
+    if not differences:
+        return
+    listed = "\n".join(f"  {field}: was {a}, now {b}" for field, (a, b) in differences.items())
+    raise DefinitionMismatch(
+        f"study {name!r} exists with another definition:\n{listed}\nGive the new study another "
+        f"name, put the definition back, or remove the old one with `heredity rm {name}`.",
+        differences,
+    )
+
+
+def _differences(path: str, a: Any, b: Any) -> Iterator[tuple[str, tuple[str, str]]]:
+    if a == b:
+        return
+    a, b = _named(a), _named(b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in dict.fromkeys([*a, *b]):
+            where = f"{path}.{key}" if path else str(key)
+            yield from _differences(where, a.get(key, "(not there)"), b.get(key, "(not there)"))
+    else:
+        yield path, (_shown(a), _shown(b))
+
+
+def _named(value: Any) -> Any:
+    """A described space as a mapping of its hparams, so that differences name them."""
+    if isinstance(value, Mapping) and "items" in value:
+        return dict(value["items"])
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and "type" in value:
+        fields = ", ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "type")
+        return f"{str(value['type']).rpartition(':')[2]}({fields})"
+    return str(value)
+
+
+def _version(package: str) -> dict[str, str]:
+    try:
+        return {package: importlib.metadata.version(package)}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+
+
+def _file(source: Any) -> Path | None:
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(source))
+    except TypeError:
+        return None
+    return Path(file) if file and Path(file).is_file() else None
+
+
+def _revision(folder: Path) -> dict[str, str]:
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git": done.stdout.strip()}

@@ -1,0 +1,279 @@
+"""The Study: what users hold. It checks what it is given, opens what it needs, and runs a driver.
+
+It decides nothing about trials and writes no event of its own beyond those a person asks for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from heredity.checkpoints.local import LocalCheckpoints, point_best
+from heredity.driver import Driver, Settings
+from heredity.errors import HeredityError, NotFound, TrainingError, UsageError
+from heredity.evolution import events as ev
+from heredity.evolution.algorithm import Algorithm
+from heredity.evolution.budget import Limit, as_budget
+from heredity.evolution.collect import KEEP_RULES, KeepRule
+from heredity.evolution.decide import Finals
+from heredity.evolution.definition import Definition
+from heredity.evolution.objective import Objective
+from heredity.evolution.pbt import PBT
+from heredity.evolution.trial import Checkpoint
+from heredity.executors.base import Executor, Workload
+from heredity.log import Listener, Log
+from heredity.origin import code_facts, compare, study_name, trainable_kind
+from heredity.result import Result
+from heredity.signals import graceful
+from heredity.space import Space
+from heredity.stores import open_store
+from heredity.stores.base import Store
+from heredity.trainables.function import as_trainable
+
+Live = Literal["auto", "off"]
+
+
+class Study:
+    """A named run of an algorithm over a space with a budget.
+
+    Making one checks everything and touches nothing on disk. Running the same script again goes on
+    where the study stands. A study of the same name with another definition is refused.
+
+    Args:
+        trainable: a subclass of `hd.Trainable`, a callable that makes one, or `train(session)`.
+        space: the hyperparameters.
+        objective: `hd.maximize("accuracy")` or `hd.minimize("loss")`; several for algorithms that
+            use them, the first of which decides here.
+        population: number of members; fewer than about 10 make evolution greedy.
+        interval: steps per trial, after which a member may exploit.
+        budget: `hd.Steps` for each member, `hd.Trials`, `hd.Seconds`, `hd.Target`, or several. It
+            may be raised at any run.
+        algorithm: `hd.PBT()` or another.
+        name: the study's name within its storage.
+        storage: a folder, which holds the log and the checkpoints; ":memory:" for a study that
+            ends with this object.
+        seed: of all randomness.
+        initial: known good hparams for the first members; what they leave out is sampled.
+        sampling: "independent", or "sobol" for a low-discrepancy first population (needs scipy).
+        keep: which checkpoints are kept: those "needed", the "lineage" of all that is needed, or
+            "all".
+        finalists, final_evaluations: the best ones are measured again so often at the end.
+        trial_timeout_s: a trial's time limit; by default 20 × the median, at least 10 minutes.
+        disk_limit_bytes: pause the study when its checkpoints take more.
+
+    Raises:
+        UsageError: for anything that cannot work, before anything runs.
+    """
+
+    def __init__(
+        self,
+        trainable: Any,
+        space: Space,
+        *,
+        objective: Objective | Sequence[Objective],
+        population: int = 16,
+        interval: int,
+        budget: Limit | Sequence[Limit],
+        algorithm: Algorithm | None = None,
+        name: str,
+        storage: str | Path = "runs",
+        seed: int = 0,
+        initial: Sequence[Mapping[str, Any]] = (),
+        sampling: Literal["independent", "sobol"] = "independent",
+        keep: KeepRule = "needed",
+        finalists: int = 3,
+        final_evaluations: int = 10,
+        trial_timeout_s: float | None = None,
+        disk_limit_bytes: int | None = None,
+    ) -> None:
+        self.make = as_trainable(trainable)
+        self.name = study_name(name)
+        self.storage = storage
+        self.budget = as_budget(budget)
+        self.definition = Definition(
+            space=space,
+            objectives=(objective,) if isinstance(objective, Objective) else tuple(objective),
+            population=population,
+            interval=interval,
+            algorithm=PBT() if algorithm is None else algorithm,
+            seed=seed,
+            trainable=trainable_kind(self.make),
+            initial=tuple(dict(space.check_partial(hparams)) for hparams in initial),
+            sampling=sampling,
+        )
+        self.definition.check()
+        if keep not in KEEP_RULES:
+            raise UsageError(f"keep is one of {', '.join(map(repr, KEEP_RULES))}; got {keep!r}")
+        self.settings = Settings(
+            keep, Finals(finalists, final_evaluations), trial_timeout_s, disk_limit_bytes
+        )
+        self._source = trainable
+
+    def __repr__(self) -> str:
+        d = self.definition
+        return f"<Study {self.name!r}: {d.population} members, {len(d.space)} hparams>"
+
+    # ------------------------------------------------------------------ running
+
+    def run(
+        self,
+        executor: Executor | None = None,
+        *,
+        on_event: Listener | None = None,
+        live: Live = "auto",
+    ) -> Result:
+        """Go on from where the study stands until its budget is used; return what was found.
+
+        The first Ctrl-C lets running trials finish and returns, the second stops at once; either
+        way the same call goes on later.
+
+        Args:
+            executor: where trials run; by default a worker process per GPU, else per core.
+            on_event: called with every event once it is written.
+            live: "auto" shows a live view in a terminal and plain lines elsewhere; "off" nothing.
+
+        Raises:
+            DefinitionMismatch: a study of this name has another definition.
+            TrainingError: the study paused since trials kept failing; holds the commonest cause.
+        """
+        with ExitStack() as opened:
+            opened.enter_context(self._store.lock(self.name))
+            log = self._open_log(on_event)
+            if log.population.status != "ended":
+                self._drive(log, executor or _default_executor(), live, opened)
+            self._require_unpaused(log)
+            return self._result(log)
+
+    def _drive(self, log: Log, executor: Executor, live: Live, opened: ExitStack) -> None:
+        from heredity.live import view_of
+
+        view = opened.enter_context(view_of(self.name, self.definition, live))
+        opened.callback(executor.close)
+        executor.open(self._workload())
+        driver = Driver(
+            log,
+            self.definition,
+            executor,
+            self.checkpoints,
+            self.settings,
+            show=view.show,
+            new_best=self._point_best,
+        )
+        with graceful(driver.stop):
+            driver.run()
+
+    def _workload(self) -> Workload:
+        space = self.definition.space
+        return Workload(
+            trainable=self.make,
+            checkpoints=self.checkpoints,
+            logs=self.folder / "logs",
+            metric=self.definition.objectives[0].name,
+            names=space.names,
+            interpolate=space.interpolate,
+        )
+
+    def _require_unpaused(self, log: Log) -> None:
+        population = log.population
+        if population.status != "paused":
+            return
+        failures = population.failures_in_a_row
+        if not failures:
+            raise HeredityError(f"study {self.name!r} paused: {population.reason}")
+        errors = [failure.error for failure in failures]
+        commonest = max(failures, key=lambda failure: errors.count(failure.error))
+        raise TrainingError(
+            f"study {self.name!r} paused after {population.reason}. The commonest error, in trial "
+            f"{commonest.trial}: {commonest.error}\nCorrect the cause and run the same command "
+            f"again; nothing that finished is lost.",
+            member=int(population.member[commonest.trial]),
+            trial=commonest.trial,
+            remote_traceback=commonest.traceback,
+        )
+
+    # ------------------------------------------------------------------ the log
+
+    @cached_property
+    def _store(self) -> Store:
+        return open_store(self.storage)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the study's checkpoints and logs lie."""
+        if str(self.storage) == ":memory:":
+            self._scratch = tempfile.TemporaryDirectory(prefix="heredity-")
+            return Path(self._scratch.name) / self.name
+        return Path(self.storage).absolute() / self.name
+
+    @cached_property
+    def checkpoints(self) -> LocalCheckpoints:
+        """Where the study's checkpoints lie."""
+        return LocalCheckpoints(self.folder / "checkpoints")
+
+    def _open_log(self, listener: Listener | None = None) -> Log:
+        """The study's log, created or checked against this definition, and set going again."""
+        if self.name not in self._store.studies():
+            created = ev.StudyCreated(
+                self.definition.as_json(), self.budget, code_facts(self._source)
+            )
+            self._store.create(self.name, [created])
+        log = Log(self._store, self.name, listener)
+        population = log.population
+        compare(self.name, Definition.from_json(population.definition), self.definition)
+        if population.budget != self.budget:
+            log.append([ev.BudgetChanged(self.budget)])
+        if population.status == "paused" or (population.status == "ended" and population.stopped):
+            log.append([ev.StudyResumed()])
+        return log
+
+    def _result(self, log: Log) -> Result:
+        return Result(log, self.checkpoints, self.make)
+
+    def _point_best(self, checkpoint: Checkpoint) -> None:
+        point_best(self.folder / "best", self.checkpoints.root / checkpoint.uri)
+
+    @property
+    def result(self) -> Result:
+        """What the study found so far. `NotFound` if it was never run."""
+        return self._result(Log(self._store, self.name))
+
+    # ------------------------------------------------------------------ people
+
+    def inject(self, hparams: Mapping[str, Any], weights_from: int | None = None) -> None:
+        """Ask for a trial with these hparams: the weakest of the next members to start carries it
+        out, also while another process runs the study.
+
+        Args:
+            hparams: complete; outside the prior is fine, outside the bounds is not.
+            weights_from: the trial whose weights it begins from; None is from scratch.
+        """
+        log = self._open_log() if self.name not in self._store.studies() else self.result._log
+        checked = self.definition.space.check(hparams)
+        if weights_from is not None and not log.population.has_checkpoint(weights_from):
+            raise NotFound(f"trial {weights_from} has no checkpoint to begin from")
+        log.append_after_others(
+            lambda population: [
+                ev.TrialInjected(population.next_injection(), checked, weights_from)
+            ]
+        )
+
+
+def open(name: str, storage: str | Path = "runs") -> Result:
+    """What a study found, without its code, also while it runs.
+
+    Raises:
+        NotFound: no study of this name, or no storage.
+    """
+    store = open_store(storage, read_only=True)
+    checkpoints = LocalCheckpoints(Path(storage).absolute() / name / "checkpoints")
+    return Result(Log(store, name), checkpoints)
+
+
+def _default_executor() -> Executor:
+    from heredity.executors.processes import Processes
+
+    return Processes()
