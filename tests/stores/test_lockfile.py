@@ -1,0 +1,92 @@
+"""A lock on a file is held by one process, names it, and ends with it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from heredity.stores.lockfile import Held, hold
+
+HOLDER = """
+import sys
+from pathlib import Path
+from heredity.stores.lockfile import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its input ends."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_another_process_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with (
+        holder(path) as process,
+        pytest.raises(Held, match=rf"pid {process.pid} on \S+"),
+        hold(path),
+    ):
+        pass
+    with hold(path):
+        pass
+
+
+def test_death_ends_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with holder(path) as process:
+        process.kill()
+        process.wait()
+        assert path.exists()
+        with hold(path):
+            assert path.read_text().startswith(f"pid {os.getpid()} ")
+
+
+def test_the_file_goes_with_the_lock(tmp_path: Path) -> None:
+    with hold(tmp_path / "x.lock"):
+        assert os.listdir(tmp_path) == ["x.lock"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_on_a_removed_file_does_not_count(tmp_path: Path) -> None:
+    """Whoever waits on a file that its holder removes must begin again with the new file."""
+    path = tmp_path / "x.lock"
+    with hold(path):
+        path.unlink()
+        with hold(path), pytest.raises(Held), hold(path):
+            pass
+
+
+def test_many_processes_count_without_losing_one(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from heredity.stores.lockfile import Held, hold
+counter = Path(sys.argv[1])
+done = 0
+while done < 50:
+    try:
+        with hold(counter.with_suffix(".lock")):
+            counter.write_text(str(int(counter.read_text()) + 1))
+            done += 1
+    except Held:
+        pass
+"""
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(counter)]) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert counter.read_text() == "150"
