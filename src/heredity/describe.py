@@ -8,6 +8,7 @@ space. This file knows none of the classes it describes.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -22,7 +23,9 @@ def describe(value: Any) -> Any:
     >>> describe(Steps(100))
     {'type': 'heredity.evolution.budget:Steps', 'count': 100}
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
@@ -31,10 +34,10 @@ def describe(value: Any) -> Any:
         return {"type": _name(type(value)), **described}
     if isinstance(value, Mapping):
         items = [[name, describe(item)] for name, item in value.items()]
-        return items if type(value) is dict else {"type": _name(type(value)), "items": items}
+        return {"type": _name(type(value)), "items": items}
     raise UsageError(
-        f"{value!r} cannot be part of a study's definition: its fields must be JSON values or "
-        f"frozen dataclasses of them"
+        f"{value!r} cannot be part of a study's definition: its fields must be JSON values (finite "
+        f"numbers, text, lists) or frozen dataclasses of them"
     )
 
 

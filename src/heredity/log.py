@@ -1,7 +1,7 @@
 """A study's log, opened: the store's events and the population folded from them, kept in step.
 
 The only place where events are both appended and folded. A block is checked, then written, then
-folded: what is illegal is never written, and what was not written is never folded. It decides nothing
+folded: what is illegal is never written, what was not written is never folded. It decides nothing
 and knows no executor.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from heredity.errors import Conflict, NotFound, did_you_mean
 from heredity.evolution.events import Event
 from heredity.evolution.population import Population
-from heredity.evolution.transitions import check
+from heredity.evolution.check import check
 from heredity.stores.base import Store
 
 Listener = Callable[[Event], None]
@@ -36,7 +36,7 @@ class Log:
 
     def refresh(self) -> None:
         """Fold what other writers appended since."""
-        self.population.apply(self.store.read(self.study, self.population.seq))
+        self.population.replay(self.store.read(self.study, self.population.seq))
 
     def append(self, events: Sequence[Event]) -> None:
         """Fold and append a block, all or nothing.

@@ -113,7 +113,7 @@ class Check:
         p = self._proposal(event.trial)
         if not p.start <= event.reached <= p.stop:
             raise IllegalEvent(
-                f"trial {event.trial} stopped at step {event.reached}, outside {p.start} to {p.stop}"
+                f"trial {event.trial} stopped at step {event.reached}, not in {p.start} to {p.stop}"
             )
 
     def _may_propose(self, event: ev.TrialProposed) -> None:

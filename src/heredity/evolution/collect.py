@@ -6,7 +6,6 @@ between the two leaves garbage and never a checkpoint that is missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 from heredity.evolution.algorithm import Algorithm
@@ -20,22 +19,19 @@ KEEP_RULES: tuple[KeepRule, ...] = ("needed", "lineage", "all")
 def releasable(
     population: State, view: View, algorithm: Algorithm, keep: KeepRule, finalists: int
 ) -> tuple[int, ...]:
-    """The trials whose checkpoints nothing will want: not what an open trial begins from, nor the
+    """The trials whose checkpoints nothing will want: not an open trial or an injection, nor the
     algorithm, nor the best, a finalist or a pin; with "lineage" not their ancestors either."""
     if keep == "all":
         return ()
     live = set(population.pins)
     live.update(int(population.source[trial]) for trial in population.open)
     live.update(population.finalists(max(1, finalists)))
-    live.update(_confirmed_best(population))
+    live.update(population.rivals)
+    live.update(i.weights_from for i in population.injections if i.weights_from is not None)
     live |= algorithm.retains(view)
     if keep == "lineage":
         live = _with_ancestors(population, live)
     return tuple(sorted(population.held - live))
-
-
-def _confirmed_best(population: State) -> Iterable[int]:
-    return () if population.best is None else (population.best,)
 
 
 def _with_ancestors(population: State, trials: set[int]) -> set[int]:

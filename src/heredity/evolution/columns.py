@@ -47,8 +47,7 @@ class Column:
     def of(cls, values: NDArray[Any], fill: Any) -> Column:
         """A column that begins with these rows."""
         column = cls.__new__(cls)
-        column._array = (
-            np.concatenate([values, np.full_like(values, fill)]) if len(values) else values
-        )
+        spare = np.full((max(64, len(values)), *values.shape[1:]), fill, dtype=values.dtype)
+        column._array = np.concatenate([values, spare])
         column._fill, column._size = fill, len(values)
         return column

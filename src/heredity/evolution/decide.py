@@ -125,7 +125,8 @@ def _finals(population: State, definition: Definition, finals: Finals) -> list[e
     """Evaluations of the finalists that were not evaluated again yet."""
     if finals.evaluations < 1:
         return []
-    waiting = [t for t in population.finalists(finals.count) if t not in population.evaluated]
+    finalists = [t for t in population.finalists(finals.count) if population.kept[t]]
+    waiting = [t for t in finalists if t not in population.evaluated]
     return [
         ev.TrialProposed(
             number,

@@ -22,6 +22,8 @@ def carry_out(
 
     An injection of weights whose checkpoint has gone starts from scratch, and its reason says so.
     """
+    if not injections:
+        return tuple(proposals)
     result = list(proposals)
     order = _weakest_first(view, proposals)
     for position, injection in zip(order, injections, strict=False):

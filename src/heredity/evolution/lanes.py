@@ -46,7 +46,7 @@ def go_on(view: View, member: int, **changes: Any) -> Proposal:
 def going_on_from(view: View) -> set[int]:
     """The checkpoints that idle lanes need to go on: their last trial's, or, where that failed for
     good, the one that it began from."""
-    latest = view.latest[(view.open < 0) & view.unspent()]
+    latest = view.latest[view.open < 0]  # at the end too: a larger budget reopens the study
     latest = latest[latest >= 0]
     kept = set(latest[view.inheritable(latest)].tolist())
     for trial in latest[~view.inheritable(latest)].tolist():

@@ -194,14 +194,12 @@ class PBT(Algorithm):
     # ------------------------------------------------------------------ retaining
 
     def retains(self, view: View) -> set[int]:
-        kept = going_on_from(view)
-        going = view.unspent() | (view.open >= 0)
-        if self.exploit is None or not going.any():
-            return kept
         if self.compare == "latest":
             records: Ids = view.newest
-            return kept | set(records[view.inheritable(records)].tolist())
-        return kept | view.records_since(int(self._next_steps(view)[going].min()))
+            wanted = set(records[view.inheritable(records)].tolist())
+        else:
+            wanted = view.records_since(int(self._next_steps(view).min()))
+        return wanted | going_on_from(view)
 
     def _next_steps(self, view: View) -> Ids:
         """The step at which each lane will be compared next."""

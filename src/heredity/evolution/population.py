@@ -39,8 +39,19 @@ class Population(State):
         if not checked:
             check(self, events)
         for event in events:
-            _FOLD[type(event)](self, event)
-            self.seq += 1
+            self._fold(event)
+
+    def replay(self, events: Iterable[ev.Event]) -> None:
+        """Fold what is written already, of any length. After `IllegalEvent`, for which a log must
+        be corrupt or of a later version, the state is that before the illegal event."""
+        rules = Check(self)
+        for event in events:
+            rules.verify(event)
+            self._fold(event)
+
+    def _fold(self, event: ev.Event) -> None:
+        _FOLD[type(event)](self, event)
+        self.seq += 1
 
     def _created(self, event: ev.StudyCreated) -> None:
         definition = event.definition

@@ -165,8 +165,12 @@ class State:
         if not leader or leader[0] not in self.confirmed:
             return leader[0] if leader else None
         sign = self.signs[0]
-        rivals = [t for t in self.confirmed if self.champion[self.member[t]] == t]
-        return max(rivals, key=lambda t: (sign * self.confirmed[t].score, -t))
+        return max(self.rivals, key=lambda t: (sign * self.confirmed[t].score, -t))
+
+    @property
+    def rivals(self) -> list[int]:
+        """Confirmed trials that are still their lane's best: any of them may become the best."""
+        return [t for t in self.confirmed if self.champion[self.member[t]] == t]
 
     def finalists(self, count: int) -> list[int]:
         """The best trials by lineage mean, at most one a lane, ties to the earlier trial."""
