@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from heredity.checkpoints.local import LocalCheckpoints, point_best
 from heredity.driver import Driver, Settings
-from heredity.errors import HeredityError, NotFound, TrainingError, UsageError
+from heredity.errors import Conflict, HeredityError, NotFound, TrainingError, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Limit, as_budget
@@ -140,6 +140,7 @@ class Study:
             DefinitionMismatch: a study of this name has another definition.
             TrainingError: the study paused since trials kept failing; holds the commonest cause.
         """
+        self._create()
         with ExitStack() as opened:
             opened.enter_context(self._store.lock(self.name))
             log = self._open_log(on_event)
@@ -214,13 +215,17 @@ class Study:
         """Where the study's checkpoints lie."""
         return LocalCheckpoints(self.folder / "checkpoints")
 
-    def _open_log(self, listener: Listener | None = None) -> Log:
-        """The study's log, created or checked against this definition, and set going again."""
-        if self.name not in self._store.studies():
-            created = ev.StudyCreated(
-                self.definition.as_json(), self.budget, code_facts(self._source)
-            )
+    def _create(self) -> None:
+        """Begin the study unless it has begun."""
+        if self.name in self._store.studies():
+            return
+        code = code_facts(self._source)
+        created = ev.StudyCreated(self.definition.as_json(), self.budget, code)
+        with suppress(Conflict):
             self._store.create(self.name, [created])
+
+    def _open_log(self, listener: Listener | None = None) -> Log:
+        """The study's log, checked against this definition, and set going again."""
         log = Log(self._store, self.name, listener)
         population = log.population
         compare(self.name, Definition.from_json(population.definition), self.definition)
@@ -251,7 +256,8 @@ class Study:
             hparams: complete; outside the prior is fine, outside the bounds is not.
             weights_from: the trial whose weights it begins from; None is from scratch.
         """
-        log = self._open_log() if self.name not in self._store.studies() else self.result._log
+        self._create()
+        log = Log(self._store, self.name)
         checked = self.definition.space.check(hparams)
         if weights_from is not None and not log.population.has_checkpoint(weights_from):
             raise NotFound(f"trial {weights_from} has no checkpoint to begin from")
