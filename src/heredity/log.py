@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from heredity.errors import Conflict, NotFound, did_you_mean
+from heredity.evolution.check import check
 from heredity.evolution.events import Event
 from heredity.evolution.population import Population
-from heredity.evolution.check import check
 from heredity.stores.base import Store
 
 Listener = Callable[[Event], None]
