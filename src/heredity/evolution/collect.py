@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from heredity.evolution.algorithm import Algorithm
+from heredity.evolution.budget import Limit, steps_per_lane, trials_in_all
+from heredity.evolution.definition import Definition
 from heredity.evolution.state import State
 from heredity.evolution.view import View
 
@@ -42,3 +44,27 @@ def _with_ancestors(population: State, trials: set[int]) -> set[int]:
                 break
             found.add(row)
     return found
+
+
+def expected_checkpoints(
+    definition: Definition, budget: Sequence[Limit], keep: KeepRule, slots: int, finalists: int
+) -> int:
+    """How many checkpoints a study holds at most at once, with members of even speed.
+
+    "needed": each lane's last, the one before it that slower lanes are compared with, those being
+    written, the finalists, and what waits for the next collection. Otherwise up to every trial's.
+    """
+    lanes = definition.population
+    needed = 2 * lanes + slots + finalists + max(1, lanes // 16)
+    trials = expected_trials(definition, budget)
+    if keep == "needed" or trials is None:
+        return needed if trials is None else min(needed, trials)
+    return trials
+
+
+def expected_trials(definition: Definition, budget: Sequence[Limit]) -> int | None:
+    """How many trials will end, or None where the budget does not say."""
+    steps, trials = steps_per_lane(budget), trials_in_all(budget)
+    by_steps = None if steps is None else definition.population * -(-steps // definition.interval)
+    counts = [count for count in (by_steps, trials) if count is not None]
+    return min(counts, default=None)
