@@ -6,6 +6,7 @@ knows nothing of where the trial runs, where checkpoints live or why the trial w
 
 from __future__ import annotations
 
+import filecmp
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -90,6 +91,10 @@ class Trainable:
         """Entered around `evaluate`."""
         return nullcontext()
 
+    def same_state(self, one: Path, other: Path) -> bool:
+        """Whether two folders that `save` wrote hold the same state; byte for byte by default."""
+        return same_files(one, other)
+
     # One trial -------------------------------------------------------------------------
 
     def run(self, session: Session) -> None:
@@ -152,6 +157,18 @@ class Trainable:
             metrics = as_metrics(self.evaluate(), session.metric)
         demand(session.metric, metrics, "evaluate()")
         return metrics
+
+
+def same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, byte for byte."""
+    names = [_file_names(folder) for folder in (one, other)]
+    return names[0] == names[1] and all(
+        filecmp.cmp(one / name, other / name, shallow=False) for name in names[0]
+    )
+
+
+def _file_names(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def _checked_count(done: Any, steps: int) -> int:
