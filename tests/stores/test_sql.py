@@ -215,6 +215,18 @@ def test_any_name_can_be_locked(database: Path, study: str) -> None:
             assert len(list(database.parent.glob("heredity.db.*.lock"))) == 1
 
 
+def test_a_lock_that_cannot_be_made_is_named(database: Path) -> None:
+    with closing(SqlStore(database)) as store:
+        (database.parent / "heredity.db.s.lock").mkdir()
+        with pytest.raises(StoreError, match=r"'s' cannot be locked.*heredity\.db\.s\.lock"):
+            store.lock("s").__enter__()
+
+
+def test_an_error_of_the_lock_holder_is_its_own(database: Path) -> None:
+    with closing(SqlStore(database)) as store, pytest.raises(BlockingIOError), store.lock("s"):
+        raise BlockingIOError("in the run")
+
+
 # A failing medium -------------------------------------------------------------------------------
 
 

@@ -161,8 +161,8 @@ class LocalCheckpoints:
                 raise
             raise CheckpointError(
                 f"checkpoints cannot be kept in {self.root}: {error.strerror} "
-                f"({error.filename or 'while saving'}). Free some space there or make the folder "
-                f"writable, then run the same command again"
+                f"({error.filename or 'while saving'}). Make it a writable folder with space left, "
+                f"then run the same command again"
             ) from error
 
 
@@ -177,6 +177,8 @@ def point_best(link: Path, target: Path) -> None:
         fresh.symlink_to(os.path.relpath(target.absolute(), link.absolute().parent))
         fresh.replace(link)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise CheckpointError(
             f"the link {link} to the best checkpoint cannot be made: {error.strerror}. Remove what "
             f"stands there if it is not a link, and make its folder writable"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -168,14 +168,20 @@ class SqlStore:
         """Hold the study against other drivers on this machine, until the process ends."""
         with self._reading() as connection:
             self._require(connection, study)
-        try:
-            with hold(self._lock_path(study)):
-                yield
-        except Held as holder:
-            raise UsageError(
-                f"study {study!r} is being run by {holder}. Wait for it to end, stop it, or only "
-                f"look at it: heredity status {study}"
-            ) from None
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold(self._lock_path(study)))
+            except Held as holder:
+                raise UsageError(
+                    f"study {study!r} is being run by {holder}. Wait for it to end, stop it, or only "
+                    f"look at it: heredity status {study}"
+                ) from None
+            except OSError as error:
+                raise StoreError(
+                    f"study {study!r} cannot be locked: {error.strerror} ({error.filename}). Make "
+                    f"the folder writable, or choose another `storage`"
+                ) from error
+            yield
 
     def close(self) -> None:
         """Let go of the database; the store cannot be used any more."""
