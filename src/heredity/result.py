@@ -19,6 +19,7 @@ from heredity.evolution.population import Population
 from heredity.evolution.state import Confirmation
 from heredity.evolution.trial import Checkpoint, Trial
 from heredity.log import Log
+from heredity.trainables.revive import revive
 from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Best:
     confirmation: Confirmation | None
     _store: CheckpointStore
     _make: Callable[[], Trainable] | None
+    _metric: str
 
     @property
     def score(self) -> float:
@@ -81,9 +83,8 @@ class Best:
                 "the study's code is not at hand: use the result of Study.run() or Study.result, "
                 "or load the files in `best.checkpoint` yourself"
             )
-        trainable = self._make()
         with self.opened() as folder:
-            return trainable.revive(self.trial, folder)
+            return revive(self._make, self.trial, folder, self._metric)
 
     @property
     def _saved(self) -> Checkpoint:
@@ -146,7 +147,8 @@ class Result:
     def model(self, trial: int) -> Best:
         """Any trial as a model to use."""
         record = self.population.trial(trial)
-        return Best(record, self.population.confirmed.get(trial), self._store, self._make)
+        confirmation = self.population.confirmed.get(trial)
+        return Best(record, confirmation, self._store, self._make, self.population.names[0])
 
     @property
     def trials(self) -> list[Trial]:

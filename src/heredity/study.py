@@ -20,11 +20,12 @@ from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Limit, as_budget
 from heredity.evolution.collect import KEEP_RULES, KeepRule
 from heredity.evolution.decide import Finals
-from heredity.evolution.definition import Definition
+from heredity.evolution.definition import Definition, generator
 from heredity.evolution.objective import Objective
 from heredity.evolution.pbt import PBT
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Executor, Workload
+from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
 from heredity.origin import code_facts, compare, study_name, trainable_kind
 from heredity.result import Result
@@ -32,6 +33,7 @@ from heredity.signals import graceful
 from heredity.space import Space
 from heredity.stores import open_store
 from heredity.stores.base import Store
+from heredity.trainables.check import check
 from heredity.trainables.function import as_trainable
 
 Live = Literal["auto", "off"]
@@ -148,6 +150,30 @@ class Study:
                 self._drive(log, executor or _default_executor(), live, opened)
             self._require_unpaused(log)
             return self._result(log)
+
+    def check(self, steps: int = 3, workers: int | None = None) -> StudyCheck:
+        """Try the training with a few steps, here and now, before a study is trusted to it.
+
+        Straight training must equal training that is saved, loaded into a fresh object and gone on
+        with; every hparam must be used and changed ones in force; the score must be finite. From
+        the times and the checkpoint's size follows a forecast. Nothing is added to the study.
+
+        Args:
+            steps: how many to train in each part.
+            workers: how many the forecast is for; by default what `run` would use.
+
+        Raises `TrainingError` with the user's own frames if the code raises anything.
+        """
+        d, keep, count = self.definition, self.settings.keep, self.settings.finals.count
+        rng = generator(d.seed, 0, 0, "sample")
+        hparams = {**d.space.sample(rng), **(d.initial[0] if d.initial else {})}
+        changed = d.space.mutate(hparams, rng)
+        report = check(self.make, hparams, d.objectives[0].name, steps=steps, changed=changed)
+        free_bytes, slots = self.checkpoints.free_bytes(), workers or _default_executor().slots
+        expected = forecast(d, self.budget, keep, count, slots, report, free_bytes)
+        limit = self.settings.disk_limit_bytes
+        disk = disk_problem(expected.size_bytes, limit, free_bytes)
+        return StudyCheck(report, expected, (*report.problems, *([disk] if disk else ())))
 
     def _drive(self, log: Log, executor: Executor, live: Live, opened: ExitStack) -> None:
         from heredity.live import view_of

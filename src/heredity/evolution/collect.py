@@ -6,6 +6,7 @@ between the two leaves garbage and never a checkpoint that is missed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from heredity.evolution.algorithm import Algorithm
