@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _OUTPUT = (1, 2)
@@ -21,25 +21,52 @@ def trial_log(logs: Path | None, trial: int) -> Path | None:
     return None if logs is None else logs / f"{trial}.log"
 
 
-@contextlib.contextmanager
-def redirected(path: Path | None) -> Iterator[None]:
-    """Send this process's output, and that of what it starts, to the end of a file meanwhile."""
-    if path is None:
-        yield
-        return
-    before = [os.dup(fd) for fd in _OUTPUT]
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+class TrialOutput:
+    """Sends this process's output to the log of the trial that runs.
+
+    Making a file takes longer than many a short trial's bookkeeping, and most trials print nothing.
+    So a log that is still empty when its trial ends is not left behind: it is renamed to be that
+    of the next.
+    """
+
+    def __init__(self, logs: Path | None) -> None:
+        self._logs = logs
+        self._outside = [os.dup(fd) for fd in _OUTPUT]
+        self._file = -1
+        self._path = ""
+
+    @contextlib.contextmanager
+    def of(self, trial: int) -> Iterator[None]:
+        """Output goes to the end of the trial's log meanwhile."""
+        path = trial_log(self._logs, trial)
+        if path is None:
+            yield
+            return
+        self._move_to(str(path))
+        _redirect([self._file, self._file])
+        try:
+            yield
+        finally:
+            _redirect(self._outside)
+
+    def _move_to(self, path: str) -> None:
+        if path == self._path:
+            return
+        if self._file >= 0 and os.fstat(self._file).st_size == 0 and not os.path.exists(path):
+            with contextlib.suppress(FileNotFoundError):  # somebody tidied up
+                os.rename(self._path, path)
+                self._path = path
+                return
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._path = path
+
+
+def _redirect(files: Sequence[int]) -> None:
     _flush()
-    for fd in _OUTPUT:
+    for file, fd in zip(files, _OUTPUT, strict=True):
         os.dup2(file, fd)
-    os.close(file)
-    try:
-        yield
-    finally:
-        _flush()
-        for saved, fd in zip(before, _OUTPUT, strict=True):
-            os.dup2(saved, fd)
-            os.close(saved)
 
 
 def _flush() -> None:

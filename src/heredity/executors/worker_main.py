@@ -20,7 +20,7 @@ from types import FrameType
 from heredity.errors import UsageError
 from heredity.executors import wire
 from heredity.executors.base import Task
-from heredity.executors.output import redirected, trial_log
+from heredity.executors.output import TrialOutput
 from heredity.executors.shipping import unpack
 from heredity.executors.worker import Worker
 
@@ -44,9 +44,10 @@ def main(settings: str) -> None:
 
 def _serve(worker: Worker, link: int, stopping: _Stopping) -> None:
     emit = functools.partial(wire.send, link)
+    output = TrialOutput(worker.workload.logs)
     emit(wire.Ready())
     for task in wire.receive(link):
-        with redirected(trial_log(worker.workload.logs, task.trial.id)):
+        with output.of(task.trial.id):
             report = worker.run(task, emit, functools.partial(stopping.means, task))
         emit(report)
 
