@@ -1,6 +1,7 @@
 """Folders on a disk are a CheckpointStore, for all that happens to disks and processes."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -82,6 +83,33 @@ def test_only_plain_files_are_kept(store: LocalCheckpoints) -> None:
     with pytest.raises(CheckpointError, match=r"'pipe'.*not a plain file"):
         store.save(0, 0, lambda folder: os.mkfifo(folder / "pipe"))
     assert os.listdir(store.root) == []
+
+
+def test_the_manifest_lists_files_by_name_so_that_equal_content_has_one_digest(
+    store: LocalCheckpoints,
+) -> None:
+    names = [f"{number * 7919 % 101}" for number in range(100)]
+    store.save(0, 0, writing(dict.fromkeys(names, b"")))
+    manifest = json.loads((store.root / "0" / "0" / "manifest.json").read_text())
+    assert list(manifest["files"]) == sorted(names)
+
+
+def test_a_trials_folder_that_goes_at_the_last_moment_is_made_again(
+    store: LocalCheckpoints,
+) -> None:
+    """As when another process removes the trial's last other attempt just then."""
+    code = """
+import os, sys
+from pathlib import Path
+from heredity.checkpoints.local import LocalCheckpoints
+from heredity.testing.checkpoint_suite import FILES, writing
+store, left = LocalCheckpoints(Path(sys.argv[1])), [1, 2]
+sys.addaudithook(lambda event, args: event == "os.rename" and left and left.pop()
+                 and os.rmdir(store.root / "4"))
+store.save(4, 0, writing(FILES))
+"""
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=True)
+    assert [stored.uri for stored in store.list()] == ["4/0"]
 
 
 # Damage -----------------------------------------------------------------------------------------
