@@ -14,12 +14,12 @@ from numpy.typing import DTypeLike, NDArray
 class Column:
     """An array that grows by doubling. `values` is the filled part, as a view."""
 
-    __slots__ = ("_array", "_fill", "_size")
+    __slots__ = ("_array", "_size", "fill")
 
     def __init__(self, dtype: DTypeLike, fill: Any, width: int | None = None) -> None:
         shape = (64,) if width is None else (64, width)
         self._array: NDArray[Any] = np.full(shape, fill, dtype=dtype)
-        self._fill = fill
+        self.fill = fill
         self._size = 0
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Column:
     def append(self, value: Any) -> None:
         """Add a row."""
         if self._size == len(self._array):
-            self._array = np.concatenate([self._array, np.full_like(self._array, self._fill)])
+            self._array = np.concatenate([self._array, np.full_like(self._array, self.fill)])
         self._array[self._size] = value
         self._size += 1
 
@@ -49,5 +49,5 @@ class Column:
         column = cls.__new__(cls)
         spare = np.full((max(64, len(values)), *values.shape[1:]), fill, dtype=values.dtype)
         column._array = np.concatenate([values, spare])
-        column._fill, column._size = fill, len(values)
+        column.fill, column._size = fill, len(values)
         return column

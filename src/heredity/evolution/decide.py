@@ -42,7 +42,8 @@ def next_events(
         view: a view of this population, if the caller has one.
 
     Raises:
-        AlgorithmStuck: nothing is open, the budget is not used, and the algorithm proposes nothing.
+        AlgorithmStuck: slots are free, nothing is open, the budget is not used, and the algorithm
+            proposes nothing.
     """
     if population.status not in ("running", "stopping"):
         return []
@@ -60,7 +61,7 @@ def next_events(
             if population.status_of(trial) == "running" and trial not in population.stops
         ]
         if events or population.open or decision.done is None:
-            _require_progress(population, events)
+            _require_progress(population, events, free)
             return events
         reason = decision.done
     if population.open:
@@ -112,8 +113,8 @@ def _proposed(
     ]
 
 
-def _require_progress(population: State, events: Sequence[ev.Event]) -> None:
-    if not events and not population.open:
+def _require_progress(population: State, events: Sequence[ev.Event], free: int) -> None:
+    if not events and not population.open and free > 0:
         raise AlgorithmStuck(
             f"{population.definition['algorithm']['type']} proposes nothing although nothing runs "
             f"and the budget is not used; an algorithm that has nothing to do returns "

@@ -20,6 +20,7 @@ from heredity.errors import NotFound
 from heredity.evolution import events as ev
 from heredity.evolution.budget import Limit, trials_in_all
 from heredity.evolution.columns import Column
+from heredity.evolution.rows import Rows
 from heredity.evolution.trial import ENDED, Checkpoint, Proposal, Status, Trial
 
 Ended = ev.TrialFinished | ev.TrialDiverged | ev.TrialStopped
@@ -73,8 +74,8 @@ class State:
         self.signs = np.ones(1)
         self.names: tuple[str, ...] = ()
         self.average = 1
-        self.proposed: list[ev.TrialProposed] = []
-        self.outcomes: list[Ended | ev.TrialFailed | None] = []
+        self.proposed: Rows[ev.TrialProposed] = Rows()
+        self.outcomes: Rows[Ended | ev.TrialFailed | None] = Rows()
         self.workers: list[str] = []
         self.statuses: list[Status] = []
         self.attempts: list[int] = []

@@ -125,7 +125,7 @@ class View:
     def idle(self) -> list[int]:
         """Members that may start a trial now, the one furthest behind first."""
         lanes = np.flatnonzero((self._population.open_trial < 0) & self.unspent())
-        order = np.lexsort((lanes, self._population.spent[lanes]))
+        order = np.argsort(self._population.spent[lanes], kind="stable")
         members: list[int] = lanes[order].tolist()
         left = self._population.trials_left()
         return members if left is None else members[:left]
