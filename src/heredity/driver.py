@@ -220,6 +220,7 @@ class Driver:
             self._noted_s = alive_s
             self.log.store.heartbeat(self.log.study, self._name, alive_s)
             self.log.refresh()
+            self.log.save_snapshot()
 
     # ------------------------------------------------------------------ releasing
 

@@ -15,23 +15,28 @@ from heredity.evolution.events import Event
 from heredity.evolution.population import Population
 from heredity.stores.base import Store
 
+SNAPSHOT_EVERY = 10_000
+"""Events between snapshots: folding so many takes a few hundredths of a second."""
+
 Listener = Callable[[Event], None]
 
 
 class Log:
     """One study's events in a store, and its population.
 
-    Opening folds the whole log. Raises `NotFound` if there is no such study.
+    Opening folds the log, from the store's snapshot on if there is one. Raises `NotFound` if there
+    is no such study.
     """
 
     def __init__(self, store: Store, study: str, listener: Listener | None = None) -> None:
         self.store = store
         self.study = study
         self.listener = listener
-        self.population = Population()
         if study not in store.studies():
             known = store.studies()
             raise NotFound(f"there is no study {study!r} here.{did_you_mean(study, known)}")
+        self.population = self._cached() or Population()
+        self._snapshot_seq = self.population.seq
         self.refresh()
 
     def refresh(self) -> None:
@@ -69,3 +74,22 @@ class Log:
             except Conflict:
                 continue
             return block
+
+    def save_snapshot(self) -> None:
+        """Cache the fold, if enough was appended since the last time to make it worth it."""
+        if self.population.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+            from heredity.snapshot import dump
+
+            self.store.save_snapshot(self.study, self.population.seq, dump(self.population))
+            self._snapshot_seq = self.population.seq
+
+    def _cached(self) -> Population | None:
+        cached = self.store.snapshot(self.study)
+        if cached is None:
+            return None
+        from heredity.snapshot import load
+
+        population = load(cached[1])
+        if population is None or not self.store.read(self.study, population.seq - 1):
+            return None  # of another version, or ahead of a log that was put back
+        return population

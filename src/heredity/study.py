@@ -192,6 +192,7 @@ class Study:
         )
         with graceful(driver.stop):
             driver.run()
+        log.save_snapshot()
 
     def _workload(self) -> Workload:
         space = self.definition.space
