@@ -11,13 +11,13 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from heredity import __version__
 from heredity.crash import crash_point
 from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_mean
 from heredity.evolution.events import Event
@@ -267,7 +267,7 @@ class SqlStore:
         with self._writing() as connection:
             tables.metadata.create_all(connection)
             if connection.execute(select(tables.meta)).first() is None:
-                values = {"schema": str(tables.SCHEMA), "heredity": __version__}
+                values = {"schema": str(tables.SCHEMA), "heredity": version("heredity")}
                 rows = [{"key": key, "value": value} for key, value in values.items()]
                 connection.execute(insert(tables.meta), rows)
 
