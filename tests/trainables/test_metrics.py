@@ -99,7 +99,7 @@ def test_several_numbers_need_names(returned: Any) -> None:
 
 
 def test_a_missing_objective_suggests_the_name_meant() -> None:
-    with pytest.raises(TrainingError, match="no metric `accuracy`.*Did you mean `acuracy`"):
+    with pytest.raises(TrainingError, match=r"no metric `accuracy`.*Did you mean `acuracy`"):
         demand("accuracy", {"acuracy": 0.5}, "evaluate()")
 
 

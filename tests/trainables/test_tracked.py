@@ -73,7 +73,7 @@ def test_it_does_not_follow_the_mapping_it_was_made_of() -> None:
 
 
 def test_a_typo_is_answered_with_the_name_meant() -> None:
-    with pytest.raises(UnknownHparam, match="^no hparam `momentun`. Did you mean `momentum`\\?$"):
+    with pytest.raises(UnknownHparam, match=r"^no hparam `momentun`. Did you mean `momentum`\?$"):
         TrackedHparams(VALUES)["momentun"]
     assert issubclass(UnknownHparam, HparamsError)
 

@@ -11,12 +11,16 @@ import inspect
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from heredity.errors import TrainingError, UsageError
+from heredity.evolution.trial import Trial
 from heredity.trainables.metrics import demand, mean_of
 from heredity.trainables.session import Session
 from heredity.trainables.trainable import Trainable
+
+REQUIRED = ("setup", "train", "evaluate", "save", "load")
+"""What a subclass of `Trainable` must write, or inherit from a framework's helper."""
 
 TrainFunction = Callable[[Session], None]
 
@@ -56,6 +60,13 @@ class FunctionTrainable(Trainable):
             for number in range(1, session.evaluations)
         ]
         session.conclude(mean_of([session.result, *again]), session.reached)
+
+    def revive(self, trial: Trial, directory: Path) -> Self:
+        """Not possible: a function leaves no object behind. Raises `UsageError`."""
+        raise UsageError(
+            f"{self.name}(session) is a function, which leaves no object behind: load the files in "
+            f"{directory} as it does"
+        )
 
     def _call(self, session: Session) -> None:
         self.function(session)
@@ -124,6 +135,9 @@ def _of_class(cls: type, count: int) -> Callable[[], Trainable]:
             f"{_name(cls)}() takes {count} argument{'s' * (count > 1)}: give a callable that binds "
             f"them, such as functools.partial({_name(cls)}, …)"
         )
+    missing = [name for name in REQUIRED if getattr(cls, name) is getattr(Trainable, name)]
+    if missing and cls.run is Trainable.run:
+        raise UsageError(f"the class {_name(cls)} lacks the methods it needs: {', '.join(missing)}")
     return cls
 
 

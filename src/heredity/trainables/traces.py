@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from pathlib import Path
 
 import heredity.errors
 from heredity.errors import HeredityError
 
-_OURS = str(Path(heredity.errors.__file__).parent)
+_OURS = (str(Path(heredity.errors.__file__).parent), contextlib.__file__)
+"""Where frames say nothing to a user: this package, and what lies between its own calls."""
 
 
 def one_line(error: BaseException) -> str:
