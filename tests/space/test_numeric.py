@@ -114,6 +114,14 @@ def test_large_integers_come_back_exactly(kind):
         assert parameter.decode(parameter.encode(value)) == value
 
 
+@pytest.mark.parametrize(("kind", "low"), [(Integer, 2**40 - 2), (LogInteger, 2**30)])
+def test_neighbouring_large_integers_are_told_apart(kind, low):
+    parameter = kind(low, low + 2)
+    for value in range(low, low + 3):
+        assert parameter.decode(parameter.encode(value)) == value
+    assert set(samples(parameter, 50)) == {low, low + 1, low + 2}
+
+
 @pytest.mark.parametrize("parameter", [Uniform(0.5, 0.5), Integer(3, 3), LogUniform(1, 1)])
 def test_a_range_of_one_point_is_encoded_in_the_middle(parameter):
     assert parameter.single
@@ -167,7 +175,7 @@ def test_new_bounds_cut_the_prior(bounds, prior):
         (lambda: Uniform("0", 1), "finite numbers, not '0'"),
         (lambda: Uniform(False, True), "finite numbers, not False"),
         (lambda: Uniform(-1e308, 1e308), "too wide"),
-        (lambda: Uniform(1.0, 1.0 + 1e-12), "too narrow"),
+        (lambda: Uniform(1.0, 1.0 + 1e-13), "too narrow"),
         (lambda: Uniform(0, 1, bounds=3), r"pair, such as \(0.1, 0.5\), not 3"),
         (lambda: Uniform(0, 1, bounds=(0, 1, 2)), "pair"),
         (lambda: Uniform(0, 1, bounds=(0.5, 2)), "must contain the prior"),

@@ -227,8 +227,8 @@ def _take_one(
 ) -> Value:
     """Take one of the signed steps, equally likely among those that have room.
 
-    Every step is at least `least` long; one that would end closer than that to a bound ends on it.
-    A step of size zero still has a direction, the sign of its zero.
+    Every step is at least `least` long, and ends on the bound rather than beyond it or closer than
+    `least` to it. A step of size zero still has a direction, the sign of its zero.
     """
     below, above = parameter.room(value)
     possible = []

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _LARGEST_INTEGER = 2**40
 
 # A narrower range, relative to where it lies, cannot be told apart from a point by its encoding.
-_LEAST_RELATIVE_WIDTH = 1e-9
+_LEAST_RELATIVE_WIDTH = 1e-12
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """A monotone map to the scale a parameter lives on, and the open interval where it exists."""
+class _Axis:
+    """The scale a parameter lives on: a monotone map, and the open interval where it exists."""
 
     warp: Callable[[float], float]
     unwarp: Callable[[float], float]
@@ -49,9 +49,9 @@ def _reverse_exp(t: float) -> float:
     return -math.expm1(-t)
 
 
-_LINEAR = _Scale(_identity, _identity, origin=0.0)
-_LOG = _Scale(math.log, math.exp, origin=0.0, domain=(0.0, math.inf))
-_REVERSE_LOG = _Scale(_reverse_log, _reverse_exp, origin=1.0, domain=(-math.inf, 1.0))
+_LINEAR = _Axis(_identity, _identity, origin=0.0)
+_LOG = _Axis(math.log, math.exp, origin=0.0, domain=(0.0, math.inf))
+_REVERSE_LOG = _Axis(_reverse_log, _reverse_exp, origin=1.0, domain=(-math.inf, 1.0))
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -67,7 +67,7 @@ class Numeric(Parameter):
     move: Move[Any]
 
     default_move = Scale()
-    scale: ClassVar[_Scale]
+    axis: ClassVar[_Axis]
     # What a value occupies on each side: half a step for integers, so that each one gets its share.
     margin: ClassVar[float]
 
@@ -102,7 +102,7 @@ class Numeric(Parameter):
 
     @abstractmethod
     def moved(self, value: float, step: float, rng: Generator) -> float:
-        """`value` plus the signed `step`, within the bounds, and never the same value again."""
+        """`value` plus the signed `step`, for which there is room; never the same value again."""
 
     @property
     def single(self) -> bool:
@@ -116,7 +116,7 @@ class Numeric(Parameter):
     @property
     def origin(self) -> float:
         """The point from which `Scale` measures distances: 0, or 1 on the reverse log scale."""
-        return self.scale.origin
+        return self.axis.origin
 
     @property
     def contains_origin(self) -> bool:
@@ -130,7 +130,7 @@ class Numeric(Parameter):
         if self.single:
             return 0.5
         start, end = self._span(*self.bounds)
-        u = (self.scale.warp(self.clip(value)) - start) / (end - start)
+        u = (self.axis.warp(self.clip(value)) - start) / (end - start)
         return min(max(u, 0.0), 1.0)
 
     def decode(self, u: float) -> float:
@@ -172,10 +172,10 @@ class Numeric(Parameter):
 
     def _point(self, u: float, low: float, high: float) -> float:
         start, end = self._span(low, high)
-        return self.scale.unwarp(start + unit(u) * (end - start))
+        return self.axis.unwarp(start + unit(u) * (end - start))
 
     def _span(self, low: float, high: float) -> tuple[float, float]:
-        return self.scale.warp(low - self.margin), self.scale.warp(high + self.margin)
+        return self.axis.warp(low - self.margin), self.axis.warp(high + self.margin)
 
     def _inside(self, number: float, low: float, high: float) -> float:
         return self.typed(min(max(number, low), high))
@@ -204,7 +204,7 @@ class Numeric(Parameter):
             self._refuse(
                 f"{what} needs {'whole' if self.margin else 'finite'} numbers, not {end!r}"
             )
-        above, below = self.scale.domain
+        above, below = self.axis.domain
         if not above < number < below:
             side = f"above {above:g}" if number <= above else f"below {below:g}"
             self._refuse(
@@ -232,7 +232,7 @@ class _Real(Numeric):
         target = value + step
         if target == value:  # the step is lost in rounding
             target = math.nextafter(value, math.copysign(math.inf, step))
-        return self.clip(target)
+        return target
 
 
 class _Whole(Numeric):
@@ -246,10 +246,10 @@ class _Whole(Numeric):
 
     def moved(self, value: float, step: float, rng: Generator) -> float:
         """Rounds the step's size at random, so that its mean is exact, and to at least 1."""
-        size = min(abs(step), self.width)
+        size = abs(step)
         whole = math.floor(size)
         whole += rng.random() < size - whole
-        return self.clip(value + math.copysign(max(whole, 1), step))
+        return value + math.copysign(max(whole, 1), step)
 
 
 @final
@@ -260,7 +260,7 @@ class Uniform(_Real):
     0.25
     """
 
-    scale = _LINEAR
+    axis = _LINEAR
 
 
 @final
@@ -273,7 +273,7 @@ class LogUniform(_Real):
     0.5
     """
 
-    scale = _LOG
+    axis = _LOG
 
 
 @final
@@ -284,7 +284,7 @@ class ReverseLogUniform(_Real):
     0.99
     """
 
-    scale = _REVERSE_LOG
+    axis = _REVERSE_LOG
 
 
 @final
@@ -295,7 +295,7 @@ class Integer(_Whole):
     [1, 2, 3, 4]
     """
 
-    scale = _LINEAR
+    axis = _LINEAR
 
 
 @final
@@ -306,7 +306,7 @@ class LogInteger(_Whole):
     23
     """
 
-    scale = _LOG
+    axis = _LOG
 
 
 def _finite(value: object) -> float | None:

@@ -145,9 +145,8 @@ class Ordinal(_Choices):
         return index, len(self.choices) - 1 - index
 
     def moved(self, value: Value, step: float, rng: Generator) -> Value:
-        """The choice `step` places on, or the last one in that direction."""
-        last = len(self.choices) - 1
-        return self.choices[min(max(self.index(value) + int(step), 0), last)]
+        """The choice `step` places on, for which there is room."""
+        return self.choices[self.index(value) + int(step)]
 
 
 @final
