@@ -27,10 +27,15 @@ class Column:
 
     def append(self, value: Any) -> None:
         """Add a row."""
-        if self._size == len(self._array):
-            self._array = np.concatenate([self._array, np.full_like(self._array, self.fill)])
-        self._array[self._size] = value
+        row = self._size
+        self.extend()
+        self._array[row] = value
+
+    def extend(self) -> None:
+        """Add a row of the fill value."""
         self._size += 1
+        if self._size > len(self._array):
+            self._array = np.concatenate([self._array, np.full_like(self._array, self.fill)])
 
     def __getitem__(self, row: Any) -> Any:
         return self._array[row]

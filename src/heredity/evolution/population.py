@@ -74,10 +74,8 @@ class Population(State):
         self.member.append(p.member)
         self.stop.append(p.stop)
         self.source.append(-1 if p.weights_from is None else p.weights_from)
-        self.below.append(-1)
-        self.kept.append(False)
-        self.scores.append(np.nan)
-        self.means.append(np.nan)
+        for column in (self.below, self.kept, self.scores, self.means):
+            column.extend()
         self.open[trial] = p.member
         self.waiting.append(trial)
         if p.kind == "train":
@@ -114,10 +112,13 @@ class Population(State):
         self.stops.add(event.trial)
 
     def _finished(self, event: ev.TrialFinished) -> None:
-        self._end(event, "finished", self.proposal_of(event.trial).stop)
+        self._end(event, "finished", self.proposal_of(event.trial))
 
     def _stopped(self, event: ev.TrialStopped) -> None:
-        self._end(event, "stopped", event.reached)
+        p = self.proposal_of(event.trial)
+        if p.kind == "train":
+            self.stop[event.trial] = event.reached
+        self._end(event, "stopped", p)
 
     def _diverged(self, event: ev.TrialDiverged) -> None:
         self.diverged += 1
@@ -126,26 +127,25 @@ class Population(State):
         if p.kind == "train":
             self.scores[event.trial] = -np.inf
             self.means[event.trial] = -np.inf
-            self._charge(event.trial, p, p.stop)
-            self._enter(event.trial)
+            self._charge(event.trial, p)
+            self._enter(event.trial, p.member)
 
-    def _end(self, event: ev.TrialFinished | ev.TrialStopped, status: Status, reached: int) -> None:
-        trial, p = event.trial, self.proposal_of(event.trial)
+    def _end(self, event: ev.TrialFinished | ev.TrialStopped, status: Status, p: Proposal) -> None:
+        trial = event.trial
         self._close(trial, status, event)
         self.failures_in_a_row.clear()
         if p.kind == "evaluate":
             self._confirm(p, event)
             return
-        self.stop[trial] = reached
         if event.checkpoint is not None:
             self.kept[trial] = True
             self.held.add(trial)
             self.bytes_kept += event.checkpoint.size_bytes
-        self._charge(trial, p, reached)
+        self._charge(trial, p)
         if event.score is not None:
             self._score(trial, event)
-            self._enter(trial)
-            self._compete(trial)
+            self._enter(trial, p.member)
+            self._compete(trial, p.member)
 
     def _confirm(self, p: Proposal, event: ev.TrialFinished | ev.TrialStopped) -> None:
         assert p.weights_from is not None
@@ -164,27 +164,25 @@ class Population(State):
         if self.open_trial[member] == trial:
             self.open_trial[member] = -1
 
-    def _charge(self, trial: int, p: Proposal, reached: int) -> None:
-        self.spent[p.member] += reached - p.start
+    def _charge(self, trial: int, p: Proposal) -> None:
+        self.spent[p.member] += self.stop[trial] - p.start
         self.last[p.member] = trial
         self.ended_count += 1
 
     def _score(self, trial: int, event: ev.TrialFinished | ev.TrialStopped) -> None:
-        first = event.score
         others = [event.metrics.get(name, np.nan) for name in self.names[1:]]
-        self.scores[trial] = np.array([first, *others]) * self.signs
+        self.scores[trial] = (event.score, *others) * self.signs
         if self.average == 1:
             self.means[trial] = self.scores[trial]
         else:
             rows = list(self.measured_lineage(trial, self.average))
             self.means[trial] = self.scores[rows].mean(axis=0)
 
-    def _enter(self, trial: int) -> None:
+    def _enter(self, trial: int, lane: int) -> None:
         """Put a measured trial into its lane's list, which falls by `stop`; later ones first."""
-        lane, stop = self.member[trial], self.stop[trial]
-        above, row = -1, int(self.top[lane])
+        stop, above, row = self.stop[trial], -1, self.top[lane]
         while row >= 0 and self.stop[row] > stop:
-            above, row = row, int(self.below[row])
+            above, row = row, self.below[row]
         self.below[trial] = row
         if above < 0:
             self.top[lane] = trial
@@ -192,10 +190,9 @@ class Population(State):
             self.below[above] = trial
         self.newest[lane] = trial
 
-    def _compete(self, trial: int) -> None:
-        lane = self.member[trial]
+    def _compete(self, trial: int, lane: int) -> None:
         holder = self.champion[lane]
-        if self.kept[trial] and (holder < 0 or self.means[trial][0] > self.means[holder][0]):
+        if self.kept[trial] and (holder < 0 or self.means[trial, 0] > self.means[holder, 0]):
             self.champion[lane] = trial
 
     def _failed(self, event: ev.TrialFailed) -> None:

@@ -115,7 +115,7 @@ class State:
         self.means = Column(np.float64, np.nan, width=objectives)
 
     def __len__(self) -> int:
-        return len(self.proposed)
+        return len(self.statuses)
 
     def status_of(self, trial: int) -> Status | None:
         return self.statuses[trial] if 0 <= trial < len(self.statuses) else None
