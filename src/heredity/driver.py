@@ -29,7 +29,7 @@ from heredity.evolution.trial import Checkpoint
 from heredity.evolution.view import View
 from heredity.executors.base import Completed, Executor, Failed, Measured, Report, Task
 from heredity.log import Log
-from heredity.outcomes import as_event
+from heredity.outcomes import as_event, finite
 from heredity.stores.base import Point
 
 WAIT_S = 1.0
@@ -116,6 +116,7 @@ class Driver:
             self._launch()
             self._show(self)
             if not self._flying and (self.stopping or not self._can_go_on()):
+                self._beat()
                 return
             self._record(self.executor.wait(WAIT_S))
             self._note_alive()
@@ -168,13 +169,13 @@ class Driver:
 
     def _record(self, reports: Sequence[Report]) -> None:
         """Append what workers reported; first of all, since a result must never be lost."""
-        points = [Point(r.trial, r.step, r.metrics) for r in reports if isinstance(r, Measured)]
-        if points:
+        measured = [r for r in reports if isinstance(r, Measured)]
+        if points := [Point(r.trial, r.step, finite(r.metrics)) for r in measured]:
             self.log.store.record(self.log.study, points)
         for report in reports:
             self._record_one(report)
+        self._mark_best()  # before its predecessor may be released
         self._release()
-        self._mark_best()
 
     def _record_one(self, report: Report) -> None:
         if not isinstance(report, Measured):
@@ -190,8 +191,19 @@ class Driver:
         if isinstance(report, Completed):
             self._elapsed.append(report.elapsed_s)
             self.unverified = report.unverified
-        elif isinstance(report, Failed) and report.corrupt:
-            self._corrupt.add(int(self.log.population.source[report.trial]))
+        elif isinstance(report, Failed):
+            self._clean_up(report)
+            if report.corrupt:
+                self._corrupt.add(int(self.log.population.source[report.trial]))
+
+    def _clean_up(self, failed: Failed) -> None:
+        """Delete what an attempt left behind if its worker died while, or just after, saving."""
+        mine = (failed.trial, failed.attempt)
+        self.checkpoints.delete(
+            stored.uri
+            for stored in list(self.checkpoints.list())
+            if (stored.trial, stored.attempt) == mine
+        )
 
     @property
     def _metric(self) -> str:
@@ -218,9 +230,13 @@ class Driver:
         alive_s = time.monotonic() - self._began
         if alive_s - self._noted_s >= WAIT_S:
             self._noted_s = alive_s
-            self.log.store.heartbeat(self.log.study, self._name, alive_s)
+            self._beat()
             self.log.refresh()
             self.log.save_snapshot()
+
+    def _beat(self) -> None:
+        alive_s = time.monotonic() - self._began
+        self.log.store.heartbeat(self.log.study, self._name, alive_s)
 
     # ------------------------------------------------------------------ releasing
 
@@ -258,6 +274,7 @@ class Driver:
             if self._append([self._lost(t) for t in lost]):
                 break
         sweep(self.log, self.checkpoints)
+        self._mark_best()
 
     def _lost(self, trial: int) -> ev.TrialFailed:
         attempt = self.log.population.attempt_of(trial)
