@@ -1,4 +1,4 @@
-"""Hypothesis strategies: parameters, their values, whole spaces and random generators.
+"""Hypothesis strategies: parameters, spaces and random generators; studies, logs and populations.
 
 Everything they make is valid; what must be refused is for each test to write down. Needs
 `hypothesis`, which only tests have, so nothing but a test imports this file.
@@ -11,6 +11,16 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from heredity.evolution.algorithm import Algorithm
+from heredity.evolution.budget import Limit, Seconds, Steps, Trials
+from heredity.evolution.decide import Finals
+from heredity.evolution.events import Event, StudyResumed
+from heredity.evolution.exploit import Deadband, Exploit, Tournament, Truncation, TTest
+from heredity.evolution.explore import Explore, Perturb
+from heredity.evolution.pbt import PBT
+from heredity.evolution.population import Population
+from heredity.evolution.random_search import RandomSearch
+from heredity.evolution.ready import Every
 from heredity.space import (
     Categorical,
     Constant,
@@ -32,6 +42,8 @@ from heredity.space import (
     Uniform,
     Value,
 )
+from heredity.testing.play import Play, mishaps
+from heredity.testing.toys import noisy
 
 # Where the ends of each numeric parameter's bounds may lie.
 _REACH: dict[type[Numeric], tuple[float, float]] = {
@@ -41,6 +53,9 @@ _REACH: dict[type[Numeric], tuple[float, float]] = {
     Integer: (-10_000, 10_000),
     LogInteger: (1, 1_000_000),
 }
+
+BUDGETS: list[tuple[Limit, ...]] = [(Steps(40),), (Trials(17),), (Steps(30), Seconds(60.0))]
+"""Of small studies."""
 
 _WORDS = st.text("abcdefgh", min_size=1, max_size=6)
 
@@ -133,3 +148,78 @@ def spaces(min_size: int = 1, max_size: int = 5) -> st.SearchStrategy[Space]:
 def hparams(space: Space) -> st.SearchStrategy[Hparams]:
     """Hparams within the bounds of `space`."""
     return st.fixed_dictionaries({name: values(parameter) for name, parameter in space.items()})
+
+
+# Populations ------------------------------------------------------------------------------------
+
+
+def exploits() -> st.SearchStrategy[Exploit | None]:
+    """Every exploit rule, so set that it fires often, and none."""
+    rules = [None, Truncation(0.2), Truncation(0.5), Tournament(), TTest(0.3, 2), Deadband(0.5)]
+    return st.sampled_from(rules)
+
+
+def explores() -> st.SearchStrategy[Explore | Move[Any] | None]:
+    """Every explore rule, and none."""
+    return st.sampled_from([None, Perturb(), Perturb(resample=0.5), Resample()])
+
+
+def algorithms() -> st.SearchStrategy[Algorithm]:
+    """`PBT` with all its options, and `RandomSearch`."""
+    pbt = st.builds(
+        PBT,
+        exploit=exploits(),
+        explore=explores(),
+        ready=st.sampled_from([Every(), Every(0), Every(12)]),
+        mode=st.sampled_from(["async", "sync"]),
+        copy=st.sampled_from(["all", "weights", "hparams"]),
+        compare=st.sampled_from(["same step", "latest"]),
+        average=st.integers(1, 3),
+        ramp=st.sampled_from([0.0, 0.5]),
+        measure=st.sampled_from([1.0, 0.5]),
+    )
+    return pbt | st.builds(RandomSearch, average=st.integers(1, 3))
+
+
+@st.composite
+def plays(draw: st.DrawFn, algorithm: st.SearchStrategy[Algorithm] | None = None) -> Play:
+    """Small noisy studies that have not begun: any algorithm, budget, number of slots, order of
+    arrivals and misfortune."""
+    definition = noisy().definition(
+        draw(algorithm or algorithms()),
+        population=draw(st.integers(1, 6)),
+        interval=draw(st.integers(3, 10)),
+        seed=draw(st.integers(0, 9)),
+    )
+    rates = {kind: draw(st.sampled_from([0.0, 0.1])) for kind in ("error", "lost", "diverged")}
+    return Play(
+        definition,
+        draw(st.sampled_from(BUDGETS)),
+        noisy().run,
+        slots=draw(st.integers(1, 8)),
+        order=draw(st.integers(0, 99)),
+        mishaps=mishaps(draw(st.integers(0, 99)), **rates),
+        finals=draw(st.sampled_from([Finals(0, 0), Finals(2, 3)])),
+        keep=draw(st.sampled_from(["needed", "lineage", "all"])),
+    )
+
+
+@st.composite
+def logs(draw: st.DrawFn, whole: bool = False) -> list[Event]:
+    """Legal event sequences: a small study, with drivers that die and people who resume it; from
+    its creation to its end, or to anywhere before."""
+    play = draw(plays())
+    restart_every = draw(st.sampled_from([3, 10, 1000]))
+    turns = 0
+    while play.turn() or play.population.status == "paused":
+        turns += 1
+        if play.population.status == "paused":
+            play.append(StudyResumed())
+        elif turns % restart_every == 0:
+            play.restart()
+    return play.log if whole else play.log[: draw(st.integers(1, len(play.log)))]
+
+
+def populations() -> st.SearchStrategy[Population]:
+    """Populations at any moment of a small study."""
+    return logs().map(Population.fold)
