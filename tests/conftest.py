@@ -6,7 +6,10 @@ import os
 # Read by the libraries when they are first imported, hence before anything else here.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("heredity.testing")
 
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)

@@ -74,4 +74,6 @@ def _class(name: str) -> Any:
             f"this study's definition names {name}, which cannot be imported here ({error}); "
             f"run where the code that made the study is installed"
         ) from None
+    if not (isinstance(found, type) and (is_dataclass(found) or issubclass(found, Mapping))):
+        raise UsageError(f"{name}, which this study's definition names, describes no value")
     return found
