@@ -14,7 +14,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from heredity.errors import TrainingError
+from heredity.errors import TrainingError, UsageError
 from heredity.torch import schedulers as schedules
 from heredity.torch.progress import progress, snapshot
 from heredity.trainables.session import same_value
@@ -24,6 +24,10 @@ GROUP_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 BETAS = {"beta1": 0, "beta2": 1}
 """Hparams that are parts of the pair `betas`."""
+
+
+OWN_STEP_SIZES = frozenset({"ASGD", "Rprop"})
+"""Optimizers whose state holds step sizes made of the old rate, which a new one cannot reach."""
 
 
 class Tuned:
@@ -46,6 +50,16 @@ class Tuned:
         self.old_rates: list[float] = []
         self.by_hand = False
         self._take_configuration()
+
+    def check_tunable(self, name: str) -> None:
+        """Raise `UsageError` if the rate is an hparam but has no effect after a load."""
+        kind = type(self.optimizer).__name__
+        if kind in OWN_STEP_SIZES:
+            raise UsageError(
+                f"self.{name}: {kind} keeps step sizes of its own in its state, so a new `lr` "
+                "would have no effect after a load: use another optimizer, or take `lr` out of the "
+                "space"
+            )
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -129,6 +143,7 @@ class Tuned:
             "changed": changed,
             "rates": self._live_rates(),
             "bases": [_base(configured) for configured in self.configured],
+            "by_hand": self.by_hand,
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -143,22 +158,25 @@ class Tuned:
             group.update({key: value for key, value in changed.items() if key != "lr"})
         self.optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
         self._load_rates(saved["rates"], saved["bases"])
+        self.by_hand = saved["by_hand"]
 
     def _load_rates(self, rates: Sequence[float], bases: Sequence[float]) -> None:
         """Give each group the part of its new base that it had of its old one."""
         each = zip(self.groups, self.configured, rates, bases, strict=True)
         for group, configured, rate, base in each:
-            _assign(group, "lr", _base(configured) * (rate / base if base else 1.0))
+            new = _base(configured)
+            _assign(group, "lr", rate if new == base else new * (rate / base if base else 1.0))
         self.rates, self.old_rates = self._live_rates(), list(rates)
 
     # Reading back ----------------------------------------------------------------------
 
     def trained(self) -> None:
-        """Take note after training: rates set by hand, unless they are the checkpoint's."""
+        """Take note after training of rates moved by a scheduler, or by the user's own hand."""
         live = self._live_rates()
-        if self.driven_by or _close(live, self.rates) or _close(live, self.old_rates):
-            return
-        self.by_hand, self.rates = True, live
+        if self.driven_by:
+            self.rates = [self._said(number, rate) for number, rate in enumerate(live)]
+        elif not _close(live, self.rates) and (self.by_hand or not _close(live, self.old_rates)):
+            self.by_hand, self.rates = True, live
 
     def in_force(self, name: str, hparam: Any) -> Any:
         """The value in force of an hparam, or None if that cannot be told."""
@@ -186,13 +204,14 @@ class Tuned:
             for key in _present(GROUP_RATES[1:], configured):
                 yield float(group[key]), float(configured[key])
         yield from zip(self._live_schedule_rates(), self.schedule_rates, strict=True)
-        for number, rate in enumerate(self._live_rates()):
-            yield rate, self._expected_rate(number, rate)
+        for number, (group, rate) in enumerate(zip(self.groups, self._live_rates(), strict=True)):
+            has_base = "initial_lr" in group  # it was compared above; progress is the scheduler's
+            yield rate, self._said(number, rate) if has_base else self.rates[number]
 
-    def _expected_rate(self, number: int, rate: float) -> float:
-        """What a scheduler says it set last (any, of several), or what was set here."""
+    def _said(self, number: int, rate: float) -> float:
+        """What the group's rate is by its scheduler: of several, the one that is nearest."""
         said = [float(scheduler.get_last_lr()[number]) for scheduler in self.driven_by]
-        return min(said or [self.rates[number]], key=lambda expected: abs(expected - rate))
+        return min(said, key=lambda expected: abs(expected - rate), default=self.rates[number])
 
     def _shows(self, hparam: float) -> bool:
         """Whether the hparam itself can be seen among the rates."""

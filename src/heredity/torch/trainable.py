@@ -65,6 +65,9 @@ class Trainable(BaseTrainable):
             for name, part in self._parts.items()
             if isinstance(part, Optimizer)
         }
+        if "lr" in self.session.hparams:
+            for name, tuned in self._tuned.items():
+                tuned.check_tunable(name)
         self._adopt_unread()
         self._schedules = {
             name: schedules.configuration(part) for name, part in self._schedulers().items()
