@@ -86,6 +86,7 @@ def _read(payload: int) -> bytes:
 # Ending well -------------------------------------------------------------------------------
 
 _PR_SET_PDEATHSIG = 1
+_HANDLED = (signal.SIGTERM, signal.SIGHUP)
 
 
 def _end_together(driver: int, *descriptors: int) -> None:
@@ -96,7 +97,12 @@ def _end_together(driver: int, *descriptors: int) -> None:
     """
     signal.signal(signal.SIGTERM, _end_group)
     signal.signal(signal.SIGHUP, functools.partial(_end_orphan, driver))
-    os.register_at_fork(after_in_child=functools.partial(_become_ordinary, descriptors))
+    # Blocked meanwhile: Python forgets signals that come to a child it has only just forked.
+    os.register_at_fork(
+        before=functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, _HANDLED),
+        after_in_parent=functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _HANDLED),
+        after_in_child=functools.partial(_become_ordinary, descriptors),
+    )
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     _hear_of_death_of_parent()
@@ -116,8 +122,9 @@ def _end_orphan(driver: int, signum: int, frame: FrameType | None) -> None:
 
 
 def _become_ordinary(descriptors: tuple[int, ...]) -> None:
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in _HANDLED:
         signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     for descriptor in descriptors:
         os.close(descriptor)
 
