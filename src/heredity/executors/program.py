@@ -1,0 +1,155 @@
+"""The VectorProgram protocol: a whole population trained as one program on one device.
+
+A program holds the state of all members, one row each, and is told for each round whose rows to take
+over, with which hparams to train, and for how many steps. It knows nothing of why, of events, of
+stores or of where checkpoints are kept. `heredity.jax` and `heredity.torch` implement it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heredity.space import Space
+
+FRESH = -1
+"""In `Round.sources`: the member starts from scratch."""
+
+BEST = -1
+"""As a row: the one that `keep` remembered."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a program is built for.
+
+    Attributes:
+        space: the declared hparams.
+        population: number of rows.
+        interval: steps of a full round; a study's last round may be shorter.
+        metric: the objective's name, under which `evaluate`'s plain number is reported.
+        seed: of all randomness, which is derived from (seed, member, turn, step, purpose).
+        ramps: whether rounds may ramp hparams.
+    """
+
+    space: Space
+    population: int
+    interval: int
+    metric: str
+    seed: int
+    ramps: bool = False
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: every row trains `steps` steps. Arrays have one entry a row.
+
+    Attributes:
+        sources: the row whose state the row takes over before training; its own to go on, `FRESH`
+            to start from scratch. All take-overs see the states before the round.
+        turns: the member's turn, a part of its randomness.
+        starts: the step of the weights' lineage that the row trains from.
+        hparams: by name, as `traced` gives them; constants are left out.
+        ramp_from, ramp_steps: hparams to move away from during the first steps; 0 steps: none.
+        measured: which rows are evaluated; the others' scores are not read.
+    """
+
+    sources: Ints
+    turns: Ints
+    starts: Ints
+    hparams: Mapping[str, NDArray[Any]]
+    steps: int
+    measured: NDArray[np.bool_]
+    ramp_from: Mapping[str, NDArray[Any]] | None = None
+    ramp_steps: Ints | None = None
+
+
+@dataclass(frozen=True)
+class RoundScores:
+    """What a round showed, one entry a row.
+
+    Attributes:
+        metrics: evaluation metrics, the objective's among them, and step metrics reduced to their
+            mean over the round under their own names.
+        finite: whether the row's state and score are finite. A row that is not touches no other.
+    """
+
+    metrics: Mapping[str, NDArray[np.float64]]
+    finite: NDArray[np.bool_]
+
+
+class Rows(Protocol):
+    """A copy of the program's state on the host, independent of the rounds that follow."""
+
+    def write(self, directory: Path) -> None:
+        """Write one stacked file: all rows, then the remembered best one. In any thread."""
+
+
+class VectorProgram(Protocol):
+    """Trains all members at once. Made once per study run; not thread-safe."""
+
+    def open(self, setting: Setting) -> None:
+        """Check the user's functions, choose the chunk, compile. Nothing is trained.
+
+        Raises `UsageError` naming what is wrong in the user's words: a hparam nobody reads or that
+        cannot differ between members, a step that changes the state's structure, an evaluate that
+        returns no number, data of unequal length.
+        """
+
+    @property
+    def chunk(self) -> int:
+        """How many rows train at once."""
+
+    def start(self, round: Round) -> None:
+        """Begin a round; returns as soon as the device has its work."""
+
+    def finish(self) -> RoundScores:
+        """Wait for the round that was begun."""
+
+    def keep(self, row: int) -> None:
+        """Remember a copy of the row, as it stands, as the best."""
+
+    def copy(self) -> Rows:
+        """Copy the state to the host."""
+
+    def load(self, directory: Path) -> None:
+        """Take back what `Rows.write` wrote; bitwise the same state."""
+
+    def evaluate(
+        self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
+    ) -> Mapping[str, float]:
+        """Mean metrics of `count` evaluations of a saved row with fresh randomness, and their
+        standard deviations as `<metric>_std`."""
+
+    def member(self, directory: Path, row: int) -> Any:
+        """One member's state, in the user's own structure, from a saved file."""
+
+    def close(self) -> None:
+        """Let go of device memory. Safe to call twice."""
+
+
+def traced(space: Space, name: str, values: Sequence[Any]) -> NDArray[Any]:
+    """One hparam's values as the array a program is given: numbers as float64 or int64, which it
+    casts to its own precision; of choices that are not numbers, and of all categorical ones, the
+    index. Constants are no arrays: user functions get their plain value."""
+    parameter = space[name]
+    choices = getattr(parameter, "choices", None)
+    if choices is not None and (parameter.kind == "categorical" or not _numbers(choices)):
+        return np.array([choices.index(value) for value in values], dtype=np.int64)
+    whole = parameter.kind == "integer" or (choices is not None and _whole(choices))
+    return np.array(values, dtype=np.int64 if whole else np.float64)
+
+
+def _numbers(choices: Sequence[Any]) -> bool:
+    return all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
+
+
+def _whole(choices: Sequence[Any]) -> bool:
+    return all(isinstance(choice, int) for choice in choices)
