@@ -133,6 +133,11 @@ class Result:
         return self.population.reason
 
     @property
+    def seconds(self) -> float:
+        """How long drivers have been alive, over all runs."""
+        return self._log.store.alive_s(self.name)
+
+    @property
     def best(self) -> Best:
         """The best model so far: the highest mean of the last `average` scores along its lineage,
         ties to the earlier trial; once finalists are confirmed, the one confirmed highest.

@@ -19,11 +19,13 @@ from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Limit, as_budget
 from heredity.evolution.collect import KEEP_RULES, KeepRule
-from heredity.evolution.decide import Finals
+from heredity.evolution.decide import Finals, failure_limit
 from heredity.evolution.definition import Definition, generator
 from heredity.evolution.objective import Objective
 from heredity.evolution.pbt import PBT
+from heredity.evolution.population import Population
 from heredity.evolution.trial import Checkpoint
+from heredity.evolution.view import bounded
 from heredity.executors.base import Executor, Workload
 from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
@@ -142,7 +144,7 @@ class Study:
             DefinitionMismatch: a study of this name has another definition.
             TrainingError: the study paused since trials kept failing; holds the commonest cause.
         """
-        self._create()
+        self._create(on_event)
         with ExitStack() as opened:
             opened.enter_context(self._store.lock(self.name))
             log = self._open_log(on_event)
@@ -178,7 +180,7 @@ class Study:
     def _drive(self, log: Log, executor: Executor, live: Live, opened: ExitStack) -> None:
         from heredity.live import view_of
 
-        view = opened.enter_context(view_of(self.name, self.definition, live))
+        view = opened.enter_context(view_of(self.name, live))
         opened.callback(executor.close)
         executor.open(self._workload())
         driver = Driver(
@@ -210,7 +212,7 @@ class Study:
         if population.status != "paused":
             return
         failures = population.failures_in_a_row
-        if not failures:
+        if len(failures) < failure_limit(population.lanes):
             raise HeredityError(f"study {self.name!r} paused: {population.reason}")
         errors = [failure.error for failure in failures]
         commonest = max(failures, key=lambda failure: errors.count(failure.error))
@@ -242,7 +244,7 @@ class Study:
         """Where the study's checkpoints lie."""
         return LocalCheckpoints(self.folder / "checkpoints")
 
-    def _create(self) -> None:
+    def _create(self, listener: Listener | None = None) -> None:
         """Begin the study unless it has begun."""
         if self.name in self._store.studies():
             return
@@ -250,17 +252,26 @@ class Study:
         created = ev.StudyCreated(self.definition.as_json(), self.budget, code)
         with suppress(Conflict):
             self._store.create(self.name, [created])
+            if listener is not None:
+                listener(created)
 
     def _open_log(self, listener: Listener | None = None) -> Log:
         """The study's log, checked against this definition, and set going again."""
         log = Log(self._store, self.name, listener)
         population = log.population
         compare(self.name, Definition.from_json(population.definition), self.definition)
-        if population.budget != self.budget:
-            log.append([ev.BudgetChanged(self.budget)])
-        if population.status == "paused" or (population.status == "ended" and population.stopped):
-            log.append([ev.StudyResumed()])
+        log.append_after_others(self._going)
         return log
+
+    def _going(self, population: Population) -> list[ev.Event]:
+        """What sets a study going that is paused, was stopped, or has another budget."""
+        stopped = population.status == "ended" and population.stopped
+        events: list[ev.Event] = []
+        if population.status == "paused" or stopped:
+            events.append(ev.StudyResumed())
+        if population.budget != self.budget:
+            events.append(ev.BudgetChanged(self.budget))
+        return events
 
     def _result(self, log: Log) -> Result:
         return Result(log, self.checkpoints, self.make)
@@ -283,9 +294,11 @@ class Study:
             hparams: complete; outside the prior is fine, outside the bounds is not.
             weights_from: the trial whose weights it begins from; None is from scratch.
         """
-        self._create()
+        if self.name not in self._store.studies():
+            self.definition.space.check(hparams)  # before anything is written
+            self._create()
         log = Log(self._store, self.name)
-        checked = self.definition.space.check(hparams)
+        checked = bounded(self.definition.space, log.population).check(hparams)
         if weights_from is not None and not log.population.has_checkpoint(weights_from):
             raise NotFound(f"trial {weights_from} has no checkpoint to begin from")
         log.append_after_others(

@@ -1,0 +1,70 @@
+"""The table of commands, and what becomes of errors: one message and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from heredity.cli import reading, running, tidying
+from heredity.cli.output import say
+from heredity.errors import HeredityError, TrainingError
+
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells have it."""
+
+
+class Commands(TyperGroup):
+    """A group whose commands end in a message instead of a traceback for errors made on purpose."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HeredityError as error:
+            if isinstance(error, TrainingError) and error.remote_traceback:
+                say(error.remote_traceback.rstrip() + "\n")
+            say("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("stopped at once; run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Population Based Training: better models from the same compute, and the schedule that "
+    "made them.",
+)
+
+for command in (
+    running.demo,
+    running.run,
+    reading.ls,
+    reading.status,
+    reading.best,
+    reading.trials,
+    reading.logs,
+    reading.schedule,
+    reading.export,
+    tidying.gc,
+    tidying.rm,
+):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def heredity(
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    """What holds for every command."""
+    if version:
+        from heredity import __version__
+
+        print(__version__)
+        raise typer.Exit

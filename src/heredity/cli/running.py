@@ -1,0 +1,130 @@
+"""Commands that train: run and demo."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heredity.cli.output import say
+from heredity.cli.studies import FOLDER, Storage
+
+if TYPE_CHECKING:
+    from heredity.executors.base import Executor
+    from heredity.result import Result
+    from heredity.study import Study
+
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes; by default one a GPU, or else one a core."),
+]
+INTERRUPTED = 130
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="Where the study is.")],
+    workers: Workers = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Train in this process, for a debugger.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only try whether it can work, with a few steps.")
+    ] = False,
+) -> None:
+    """Run the study that a Python file defines, or go on with it."""
+    from heredity.cli.script import study_in
+
+    study = study_in(file)
+    if check:
+        _check(study, workers)
+        return
+    result = study.run(_executor(workers, inline))
+    _report(result, f"heredity run {shlex.quote(file)}", study)
+
+
+def _executor(workers: int | None, inline: bool) -> Executor:
+    if inline:
+        from heredity.executors.inline import Inline
+
+        return Inline()
+    from heredity.executors.processes import Processes
+
+    return Processes(workers)
+
+
+def _check(study: Study, workers: int | None) -> None:
+    report = study.check(workers=workers)
+    print(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _report(result: Result, again: str, study: Study) -> None:
+    """The summary of a study that ended; of one that was stopped, how to go on."""
+    from heredity.cli.summary import model_lines, schedule_lines
+
+    if result.population.best is not None:
+        print("\n".join([*model_lines(result), *schedule_lines(result)]))
+    _require_ended(result, again)
+    where = _where(str(study.storage))
+    print(
+        f"\nNext:\n"
+        f"  heredity best {study.name}{where} --copy model    keep its checkpoint\n"
+        f"  heredity trials {study.name}{where}               every trial"
+    )
+
+
+def _where(storage: str) -> str:
+    return "" if storage == FOLDER else f" --storage {shlex.quote(storage)}"
+
+
+def _require_ended(result: Result, again: str) -> None:
+    if result.status != "ended":
+        say(f"stopped after {result.population.ended_count:,} trials; to go on: {again}")
+        raise typer.Exit(INTERRUPTED)
+
+
+def demo(
+    workers: Workers = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    storage: Storage = FOLDER,
+) -> None:
+    """Watch a population of neural networks learn to read digits: half a minute on two cores."""
+    from heredity.demo import Demo
+    from heredity.executors.processes import Processes
+
+    the_demo = Demo.of(storage, seed)
+    if the_demo.begin():
+        say("going on with the demo that was interrupted")
+    found, baseline = the_demo.run(lambda: Processes(workers))
+    _require_ended(found, "heredity demo")
+    assert baseline is not None
+    _require_ended(baseline, "heredity demo")
+    _compare(found, baseline, _where(storage))
+
+
+def _compare(found: Result, baseline: Result, where: str) -> None:
+    from heredity.cli.output import print_table
+    from heredity.cli.summary import schedule_lines
+    from heredity.live.words import number
+
+    print()
+    rows = [
+        (
+            name,
+            number(result.best.score),
+            number(result.best.confirmed),
+            number(_test_accuracy(result)),
+        )
+        for name, result in (("PBT", found), ("random search", baseline))
+    ]
+    print_table(("best of 16 networks", "score", "confirmed", "held out"), rows)
+    print()
+    print("\n".join(schedule_lines(found)))
+    print(f"\nNext:\n  heredity status demo{where}\n  heredity best demo{where} --copy digits")
+
+
+def _test_accuracy(result: Result) -> float | None:
+    again = result.best.confirmation
+    return None if again is None else again.metrics["test_accuracy"]

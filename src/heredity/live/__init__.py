@@ -1,0 +1,100 @@
+"""What a person sees while a study runs: a live view in a terminal, plain lines elsewhere.
+
+Everything goes to standard error, so that a script's own output stays clean. A view only reads: it
+changes nothing, and costs at most `SHARE` of one core whatever the population's size.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, Protocol
+
+from heredity.driver import Driver
+from heredity.live.facts import Facts, TimeLeft, facts_of
+
+PERIOD_S = 0.25
+"""The shortest time between two pictures."""
+
+SHARE = 0.02
+"""The most that drawing may take of one core."""
+
+
+class Screen(Protocol):
+    """Where pictures go."""
+
+    def draw(self, facts: Facts, left_s: float | None) -> None:
+        """Show how the study stands, and the seconds it will go on for as far as is known."""
+
+    def close(self, facts: Facts, unverified: tuple[str, ...]) -> None:
+        """Show how it stands at the end, and which hparams nobody could read back."""
+
+
+class View:
+    """Shows a driver's study on a screen, at a bounded cost."""
+
+    def __init__(
+        self,
+        name: str,
+        screen: Screen,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._name = name
+        self._screen = screen
+        self._clock = clock
+        self._due = -1.0
+        self._left = TimeLeft()
+        self._driver: Driver | None = None
+
+    def show(self, driver: Driver) -> None:
+        """Draw, if that is due. Called at every turn of the loop."""
+        began = self._clock()
+        if began < self._due:
+            return
+        self._driver = driver
+        facts = self._facts(driver)
+        self._screen.draw(facts, self._left.at(facts.progress.fraction, began))
+        ended = self._clock()
+        self._due = ended + max(PERIOD_S, (ended - began) / SHARE)
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+        if self._driver is not None:
+            self._screen.close(self._facts(self._driver), self._driver.unverified)
+
+    def _facts(self, driver: Driver) -> Facts:
+        return facts_of(self._name, driver.log.population, driver.seconds)
+
+
+class Dark:
+    """A view that shows nothing."""
+
+    def show(self, driver: Driver) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def view_of(name: str, live: Literal["auto", "off"]) -> Iterator[View | Dark]:
+    """A view of the study `name`: a live view if standard error is a terminal, else plain lines,
+    and nothing if `live` is "off"."""
+    if live == "off":
+        yield Dark()
+        return
+    view = View(name, _screen())
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def _screen() -> Screen:
+    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb"):
+        from heredity.live.terminal import Terminal
+
+        return Terminal()
+    from heredity.live.lines import Lines
+
+    return Lines()

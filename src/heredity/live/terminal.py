@@ -1,0 +1,37 @@
+"""The screen of a terminal: one picture, drawn over and over, that stays when the study ends."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from heredity.live.facts import Facts
+from heredity.live.lines import not_verified
+from heredity.live.picture import picture
+
+
+class Terminal:
+    """Draws on standard error with rich, which heeds NO_COLOR."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = Live(
+            console=self._console, auto_refresh=False, redirect_stdout=False, transient=False
+        )
+
+    def draw(self, facts: Facts, left_s: float | None) -> None:
+        """Replace the picture."""
+        self._live.start()
+        self._live.update(self._picture(facts, left_s), refresh=True)
+
+    def close(self, facts: Facts, unverified: tuple[str, ...]) -> None:
+        """Leave the last picture on the screen."""
+        self.draw(facts, None)
+        self._live.stop()
+        if unverified:
+            self._console.print(Text(not_verified(unverified)))
+
+    def _picture(self, facts: Facts, left_s: float | None) -> Text:
+        width, height = self._console.size
+        return picture(facts, left_s, width, height - 1, fancy=self._console.encoding == "utf-8")
