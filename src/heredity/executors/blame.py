@@ -6,71 +6,80 @@ globals and attributes) and follows the worst part down to a name that the user 
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from heredity.executors import shipping
 
-_REMEDY = (
-    "Make it in prepare(), which each worker calls once, or move it to a module that is imported"
+Part = tuple[str, Any]
+
+_REMEDY = "Make it in prepare(), which each worker calls once, or in a module that is imported"
+_MINOR_BYTES = 1 << 16
+_WRAPPERS = (
+    type,
+    types.FunctionType,
+    types.MethodType,
+    functools.partial,
+    staticmethod,
+    classmethod,
 )
+"""What weighs only for what it refers to."""
 
 
 def too_large(thing: object, limit_bytes: int) -> str:
     """The message for an object above the limit: its largest part, that part's size, the remedy."""
-    name, part = _descend(thing, lambda inner: _worst(inner, _size))
+    parts = list(_heavy(thing, {id(thing)})) or [(_title(thing), thing)]
+    size_bytes, (name, part) = max(((_size(part[1]), part) for part in parts), key=lambda p: p[0])
     return (
         f"{_title(thing)} carries more than {_megabytes(limit_bytes)} to each worker: "
-        f"{name} ({type(part).__name__}, {_megabytes(_size(part))}). {_REMEDY}"
+        f"{name} ({type(part).__name__}, {_megabytes(size_bytes)}). {_REMEDY}"
     )
 
 
 def unpicklable(thing: object, error: Exception) -> str:
     """The message for an object that cannot be sent: the part that cannot, why, the remedy."""
-    name, part = _descend(thing, lambda inner: _worst(inner, _refuses))
-    reason = _reason(part) or str(error)
+    whole = (_title(thing), thing)
+    name, part = _culprit(whole, {id(thing)}) or whole
     return (
         f"{_title(thing)} cannot be sent to the workers because of {name} "
-        f"({type(part).__name__}): {reason}. {_REMEDY}"
+        f"({type(part).__name__}): {_reason(part) or error}. {_REMEDY}"
     )
 
 
-Part = tuple[str, Any]
+def _heavy(thing: object, seen: set[int]) -> Iterator[Part]:
+    """Parts that weigh something by themselves, wherever below `thing` they are referred to."""
+    for name, part in _parts(thing):
+        if id(part) in seen or _size(part) < _MINOR_BYTES:
+            continue
+        seen.add(id(part))
+        if isinstance(part, _WRAPPERS):
+            yield from _heavy(part, seen)
+        else:
+            yield name, part
 
 
-def _descend(thing: object, choose: Callable[[object], Part | None]) -> Part:
-    """Follow the worst part of the worst part, until nothing smaller is to blame."""
-    found: Part = (_title(thing), thing)
-    seen = {id(thing)}
-    while (part := choose(found[1])) is not None and id(part[1]) not in seen:
-        seen.add(id(part[1]))
-        found = part
-    return found
+def _culprit(part: Part, seen: set[int]) -> Part | None:
+    """The innermost part that cannot be pickled; None if that is only due to parts in `seen`."""
+    refused = [inner for inner in _parts(part[1]) if _reason(inner[1]) is not None]
+    if not refused:
+        return part
+    for inner in refused:
+        if id(inner[1]) not in seen:
+            seen.add(id(inner[1]))
+            if (found := _culprit(inner, seen)) is not None:
+                return found
+    return None
 
 
-def _worst(thing: object, measure: Callable[[object], float]) -> Part | None:
-    """The part with the largest measure, if that is most of what is wrong with the whole."""
-    parts = [(measure(value), name, value) for name, value in _parts(thing)]
-    if not parts:
-        return None
-    worst, name, value = max(parts, key=lambda part: part[0])
-    return (name, value) if worst > measure(thing) / 2 else None
-
-
-def _size(thing: object) -> float:
+def _size(thing: object) -> int:
     sink = _Counter()
-    try:
+    with contextlib.suppress(Exception):
         shipping.dump(thing, sink)
-    except Exception:
-        return 0
     return sink.size_bytes
-
-
-def _refuses(thing: object) -> float:
-    return float(_reason(thing) is not None)
 
 
 def _reason(thing: object) -> str | None:

@@ -30,11 +30,11 @@ def cores() -> int:
         mine = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has none
         mine = os.cpu_count() or 1
-    share = _container_share()
+    share = container_share()
     return max(1, mine if share is None else min(mine, int(share)))
 
 
-def _container_share(cgroup: Path = _CGROUP) -> float | None:
+def container_share(cgroup: Path = _CGROUP) -> float | None:
     """Cores' worth of time that the container grants, or None without a limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
