@@ -164,7 +164,7 @@ def test_the_table_of_trials_names_the_status_that_is_folded(status, event):
 
 @pytest.mark.parametrize("status", ["stopping", "paused", "ended", None])
 def test_nothing_is_proposed_unless_the_study_runs(status):
-    with pytest.raises(IllegalEvent, match="not possible|can be proposed"):
+    with pytest.raises(IllegalEvent, match=r"not possible|can be proposed"):
         Population.fold([*STUDIES[status], STUDY_EVENTS["propose"]])
 
 

@@ -111,8 +111,8 @@ class AlgorithmSuite:
 
     # ------------------------------------------------------------------ budgets
 
-    @pytest.mark.parametrize("population", [1, 2, 5, 12])
-    @pytest.mark.parametrize("slots", [1, 2, 7, 16])
+    @pytest.mark.parametrize("population", [1, 2, 7])
+    @pytest.mark.parametrize("slots", [1, 3, 16])
     def test_steps_are_spent_exactly(
         self, algorithm: Algorithm, population: int, slots: int
     ) -> None:
@@ -123,8 +123,8 @@ class AlgorithmSuite:
         assert len(end) == 5 * population
         assert {trial.status for trial in _trials(end)} == {"finished"}
 
-    @pytest.mark.parametrize("population", [1, 2, 5, 12])
-    @pytest.mark.parametrize("slots", [1, 2, 7, 16])
+    @pytest.mark.parametrize("population", [1, 2, 7])
+    @pytest.mark.parametrize("slots", [1, 3, 16])
     def test_trials_are_counted_exactly(
         self, algorithm: Algorithm, population: int, slots: int
     ) -> None:
