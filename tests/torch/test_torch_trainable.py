@@ -18,6 +18,7 @@ from heredity.evolution.trial import Trial
 from heredity.torch import Trainable
 from heredity.torch.trainable import STATE_FILE
 from heredity.trainables.check import check
+from heredity.trainables.revive import revive
 from heredity.trainables.session import Session
 
 
@@ -140,7 +141,7 @@ def test_a_member_brought_back_is_ready_to_use(tmp_path: Path) -> None:
     donor = Everything()
     run(donor, tmp_path)
     trial = Trial(id=0, seed=1, member=0, turn=0, start=0, stop=5, hparams={"lr": 0.01})
-    member = Everything().revive(trial, tmp_path)
+    member = revive(Everything, trial, tmp_path, "score")
     x = torch.randn(3, 4)
     assert not member.net.training
     assert torch.equal(member.net(x), donor.net.eval()(x))

@@ -154,12 +154,6 @@ def test_reporting_no_score_is_an_error(tmp_path: Path, reports: dict[str, float
         run(silent, session(tmp_path))
 
 
-def test_a_function_leaves_no_object_to_bring_back(tmp_path: Path) -> None:
-    trial = session(tmp_path)._record
-    with pytest.raises(UsageError, match="load the files in"):
-        FunctionTrainable(count).revive(trial, tmp_path)
-
-
 # What a study accepts ------------------------------------------------------------------
 
 

@@ -265,14 +265,3 @@ def test_values_in_force_must_be_named_hparams(tmp_path: Path) -> None:
         run_with(tmp_path, in_force=lambda self: {"learning_rate": 0.5})
     with pytest.raises(TrainingError, match="must return a mapping"):
         run_with(tmp_path, in_force=lambda self: None)
-
-
-# Use after the study -------------------------------------------------------------------
-
-
-def test_a_trained_member_can_be_brought_back(tmp_path: Path) -> None:
-    trial = Trial(id=3, seed=0, member=0, turn=0, hparams={"lr": 0.25}, start=0, stop=10)
-    (tmp_path / "total.json").write_text("7.0")
-    member = Recorded().revive(trial, tmp_path)
-    assert member.names() == ["prepare", "setup", "load", "configure"]
-    assert (member.total, member.hparams["lr"]) == (7.0, 0.25)

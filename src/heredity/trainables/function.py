@@ -11,10 +11,9 @@ import inspect
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from heredity.errors import TrainingError, UsageError
-from heredity.evolution.trial import Trial
 from heredity.trainables.metrics import demand, mean_of
 from heredity.trainables.session import Session
 from heredity.trainables.trainable import Trainable
@@ -60,13 +59,6 @@ class FunctionTrainable(Trainable):
             for number in range(1, session.evaluations)
         ]
         session.conclude(mean_of([session.result, *again]), session.reached)
-
-    def revive(self, trial: Trial, directory: Path) -> Self:
-        """Not possible: a function leaves no object behind. Raises `UsageError`."""
-        raise UsageError(
-            f"{self.name}(session) is a function, which leaves no object behind: load the files in "
-            f"{directory} as it does"
-        )
 
     def _call(self, session: Session) -> None:
         self.function(session)

@@ -25,5 +25,6 @@ def revive(make: Callable[[], Trainable], trial: Trial, directory: Path, metric:
         )
     trainable.prepare()
     held = replace(trial, kind="evaluate", start=trial.stop, evaluations=0, ramp_from=None)
-    trainable.run(Session(held, metric=metric, restore=directory))
-    return trainable
+    trainable.run(Session(held, metric=metric, restore=directory, device=trainable.device))
+    with trainable.evaluating():  # leaves modules in the mode to be used in
+        return trainable

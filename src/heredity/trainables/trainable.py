@@ -10,12 +10,10 @@ import filecmp
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from heredity.errors import TrainingError
-from heredity.evolution.trial import Trial
 from heredity.trainables.metrics import as_metrics, demand, mean_of
 from heredity.trainables.session import Session
 
@@ -109,17 +107,6 @@ class Trainable:
         session.conclude(mean_of(measured), reached)
         if session.keeps:
             self.save(session.save)
-
-    def revive(self, trial: Trial, directory: Path) -> Self:
-        """Make this fresh object hold the member that `trial` saved in `directory`, to use it."""
-        self.prepare()
-        ended = replace(trial, kind="evaluate", start=trial.stop, ramp_from=None)
-        session = Session(ended, metric="", restore=directory, device=self.device)
-        self.session, self.hparams = session, session.hparams
-        self._build(session)
-        self._configure(session.hparams)
-        with self.evaluating():  # leaves modules in evaluation mode
-            return self
 
     def _build(self, session: Session) -> None:
         session.seed_part("setup")
