@@ -13,7 +13,7 @@ from heredity.executors import wire
 def written(messages: list[Any]) -> bytes:
     """The bytes that sending the messages puts on a descriptor."""
     here, there = os.pipe()
-    chunks = []
+    chunks: list[bytes] = []
     reader = threading.Thread(target=lambda: chunks.extend(iter(lambda: os.read(here, 999), b"")))
     reader.start()
     for message in messages:

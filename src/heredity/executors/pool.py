@@ -24,7 +24,7 @@ from heredity.executors.child import Child, end
 from heredity.executors.output import tail, trial_log
 from heredity.executors.wire import Ready, Refused
 
-PATIENCE = 3
+PATIENCE = 5
 """How many workers in a row may die in one seat without having run anything."""
 
 
@@ -193,7 +193,7 @@ class Pool:
         if not seat.used and seat.barren + 1 >= PATIENCE:
             self._break(
                 f"workers die before they run anything: {seat.name} died {manner} while {doing}, "
-                f"the {PATIENCE}rd in a row",
+                f"{PATIENCE} in a row",
                 seat.child,
             )
         else:
