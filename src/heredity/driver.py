@@ -25,6 +25,7 @@ from heredity.evolution import events as ev
 from heredity.evolution.collect import KeepRule, releasable
 from heredity.evolution.decide import Finals, next_events
 from heredity.evolution.definition import Definition
+from heredity.evolution.population import Population
 from heredity.evolution.trial import Checkpoint
 from heredity.evolution.view import View
 from heredity.executors.base import Completed, Executor, Failed, Measured, Report, Task
@@ -174,8 +175,8 @@ class Driver:
             self.log.store.record(self.log.study, points)
         for report in reports:
             self._record_one(report)
-        self._mark_best()  # before its predecessor may be released
         self._release()
+        self._mark_best()
 
     def _record_one(self, report: Report) -> None:
         if not isinstance(report, Measured):
@@ -193,7 +194,7 @@ class Driver:
             self.unverified = report.unverified
         elif isinstance(report, Failed):
             self._clean_up(report)
-            if report.corrupt:
+            if report.corrupt and not self.log.population.is_open(report.trial):
                 self._corrupt.add(int(self.log.population.source[report.trial]))
 
     def _clean_up(self, failed: Failed) -> None:
@@ -241,9 +242,11 @@ class Driver:
     # ------------------------------------------------------------------ releasing
 
     def _release(self) -> None:
-        """Release what nothing will want, now and then: after a sixteenth of the population."""
+        """Release what nothing will want, now and then: after a sixteenth of the population, or
+        when a checkpoint turned out to be damaged, which nobody else should try."""
         population = self.log.population
-        due = population.ended_count - self._collected_at >= max(1, population.lanes // 16)
+        since = population.ended_count - self._collected_at
+        due = since >= max(1, population.lanes // 16) or bool(self._corrupt & population.held)
         trials = self._unneeded() if due else ()
         if due:
             self._collected_at = population.ended_count
@@ -253,6 +256,7 @@ class Driver:
         crash_point("release.before")
         if self._append([ev.CheckpointsReleased(trials)]):
             crash_point("release.after")
+            self._mark_best()  # before its predecessor goes
             self.checkpoints.delete(uris)
 
     def _unneeded(self) -> tuple[int, ...]:
@@ -271,14 +275,16 @@ class Driver:
         while True:
             population = self.log.population
             lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
-            if self._append([self._lost(t) for t in lost]):
+            if self._append([lost_with_driver(population, trial) for trial in lost]):
                 break
         sweep(self.log, self.checkpoints)
         self._mark_best()
 
-    def _lost(self, trial: int) -> ev.TrialFailed:
-        attempt = self.log.population.attempt_of(trial)
-        return ev.TrialFailed(trial, attempt, "lost", "the driver ended while the trial ran")
+
+def lost_with_driver(population: Population, trial: int) -> ev.TrialFailed:
+    """What is recorded of a trial that ran when its driver ended: it will be issued again."""
+    attempt = population.attempt_of(trial)
+    return ev.TrialFailed(trial, attempt, "lost", "the driver ended while the trial ran")
 
 
 def sweep(log: Log, checkpoints: CheckpointStore) -> int:

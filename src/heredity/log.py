@@ -7,7 +7,7 @@ and knows no executor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from heredity.errors import Conflict, NotFound, did_you_mean
 from heredity.evolution.check import check
@@ -22,7 +22,8 @@ Listener = Callable[[Event], None]
 
 
 class Log:
-    """One study's events in a store, and its population.
+    """One study's events in a store, and its population. `listener` is told every event that is
+    written from now on, whoever writes it.
 
     Opening folds the log, from the store's snapshot on if there is one. Raises `NotFound` if there
     is no such study.
@@ -37,11 +38,13 @@ class Log:
             raise NotFound(f"there is no study {study!r} here.{did_you_mean(study, known)}")
         self.population = self._cached() or Population()
         self._snapshot_seq = self.population.seq
-        self.refresh()
+        self.population.replay(self.store.read(study, self.population.seq))
 
     def refresh(self) -> None:
-        """Fold what other writers appended since."""
-        self.population.replay(self.store.read(self.study, self.population.seq))
+        """Fold what other writers appended since, and tell the listener."""
+        events = self.store.read(self.study, self.population.seq)
+        self.population.replay(events)
+        self._tell(events)
 
     def append(self, events: Sequence[Event]) -> None:
         """Fold and append a block, all or nothing.
@@ -58,6 +61,11 @@ class Log:
             self.refresh()
             raise
         self.population.apply(events, checked=True)
+        self._tell(events)
+
+    def written(self, events: Sequence[Event]) -> None:
+        """Take note of events that were foreseen, fold by fold, and are now in the store."""
+        self.population.wrote(events)
         if self.listener is not None:
             for event in events:
                 self.listener(event)
@@ -74,6 +82,11 @@ class Log:
             except Conflict:
                 continue
             return block
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        if self.listener is not None:
+            for event in events:
+                self.listener(event)
 
     def save_snapshot(self) -> None:
         """Cache the fold, if enough was appended since the last time to make it worth it."""

@@ -23,6 +23,7 @@ from heredity.evolution.columns import Column
 from heredity.evolution.population import Population
 from heredity.evolution.rows import Rows
 from heredity.evolution.state import Confirmation, Injection
+from heredity.evolution.trial import Checkpoint
 from heredity.stores import codec
 
 FORMAT = 1
@@ -61,6 +62,9 @@ PLAIN: dict[str, Any] = {
     "failures": int,
     "failures_in_a_row": list[ev.TrialFailed],
     "bytes_kept": int,
+    "resident": tuple[int, int],
+    "blocks": dict[int, Checkpoint],
+    "chunk": int | None,
     "seq": int,
 }
 """The fields that are neither columns, arrays nor records, and their types."""

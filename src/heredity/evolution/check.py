@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from heredity.errors import IllegalEvent
 from heredity.evolution import events as ev
+from heredity.evolution.rounds import expand
 from heredity.evolution.state import Ended, State
 from heredity.evolution.transitions import OPENS, STUDY, TRIAL, may_retry
 from heredity.evolution.trial import Proposal
 
 
-def check(state: State, events: Sequence[ev.Event]) -> None:
-    """Raise `IllegalEvent` unless the whole block may follow the state."""
-    block = Check(state)
+def check(state: State, events: Sequence[ev.Event], in_round: bool = False) -> None:
+    """Raise `IllegalEvent` unless the whole block may follow the state.
+
+    Args:
+        in_round: the events are parts of a round, whose trials may begin from the states that the
+            round before left on the device.
+    """
+    block = Check(state, in_round)
     for event in events:
         block.verify(event)
         block.note(event)
@@ -29,8 +36,9 @@ def check(state: State, events: Sequence[ev.Event]) -> None:
 class Check:
     """A state, and the differences that a block of events would make to it."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, in_round: bool = False) -> None:
         self._state = state
+        self._in_round = in_round
         self._study: str | None = None
         self._lanes: int | None = None
         self._ahead: list[Proposal] = []
@@ -44,6 +52,7 @@ class Check:
         self._pins: dict[int, bool] = {}
         self._injected: set[int] = set()
         self._carried_out: set[int] = set()
+        self._resident: tuple[int, int] | None = None
 
     def verify(self, event: ev.Event) -> None:
         """Raise `IllegalEvent` unless the event may follow."""
@@ -121,7 +130,7 @@ class Check:
         p = event.proposal
         if event.trial != self._count():
             raise IllegalEvent(f"trial {event.trial} is not the next number, {self._count()}")
-        if self._study_status() not in OPENS[p.kind]:
+        if self._study_status() not in OPENS[p.kind] and not self._in_round:
             raise IllegalEvent(
                 f"no {p.kind} trial can be proposed in a study that is {self._study_status()}"
             )
@@ -140,7 +149,7 @@ class Check:
             raise IllegalEvent(f"injection {p.injection} is not waiting")
 
     def _sources_may(self, trial: int, p: Proposal) -> None:
-        if p.weights_from is not None and not self._has_checkpoint(p.weights_from):
+        if p.weights_from is not None and not self._can_give(p.weights_from):
             raise IllegalEvent(
                 f"trial {trial} begins from trial {p.weights_from}, which has no checkpoint"
             )
@@ -178,6 +187,25 @@ class Check:
         if not self._is_pinned(event.trial):
             raise IllegalEvent(f"trial {event.trial} is not pinned")
 
+    def _round_may(self, event: ev.RoundFinished) -> None:
+        """A round may follow if its trials' own events may, one after the other."""
+        self._study_may(event)
+        ahead = self._copy()
+        ahead._in_round = True
+        for part in expand(event):
+            ahead.verify(part)
+            ahead.note(part)
+        for trial, _ in event.saved:
+            if trial not in ahead._statuses and self._status(trial) != "finished":
+                raise IllegalEvent(f"trial {trial}, which was saved, is not of a finished round")
+
+    def _copy(self) -> Check:
+        copied = Check(self._state)
+        for name, value in vars(self).items():
+            if name != "_state":
+                setattr(copied, name, copy(value))
+        return copied
+
     # ------------------------------------------------------------------ effects
 
     def _note_study(self, event: ev.Event) -> None:
@@ -211,6 +239,12 @@ class Check:
         if p.kind == "train":
             self._kept[event.trial] = getattr(event, "checkpoint", None) is not None
         self._close(event.trial, p)
+
+    def _note_round(self, event: ev.RoundFinished) -> None:
+        for part in expand(event):
+            self.note(part)
+        self._kept.update((trial, True) for trial, _ in event.saved)
+        self._resident = (event.first, event.first + event.count)
 
     def _note_failed(self, event: ev.TrialFailed) -> None:
         trial = event.trial
@@ -270,6 +304,10 @@ class Check:
         found = self._kept.get(trial)
         return self._state.has_checkpoint(trial) if found is None else found
 
+    def _can_give(self, trial: int) -> bool:
+        first, end = self._resident or self._state.resident
+        return self._has_checkpoint(trial) or (self._in_round and first <= trial < end)
+
     def _is_pinned(self, trial: int) -> bool:
         found = self._pins.get(trial)
         return self._state.is_pinned(trial) if found is None else found
@@ -289,6 +327,8 @@ _RULES: dict[type, Callable[[Check, Any], None]] = {
     ev.TrialFailed: Check._attempt_may,
     ev.TrialStopRequested: Check._trial_may,
     ev.TrialStopped: Check._may_stop,
+    ev.RoundFinished: Check._round_may,
+    ev.ChunkChosen: Check._study_may,
     ev.CheckpointsReleased: Check._may_release,
     ev.CheckpointPinned: Check._may_pin,
     ev.CheckpointUnpinned: Check._may_unpin,
@@ -310,6 +350,7 @@ _EFFECTS: dict[type, Callable[[Check, Any], None]] = {
     ev.TrialDiverged: Check._note_ended,
     ev.TrialFailed: Check._note_failed,
     ev.TrialStopped: Check._note_ended,
+    ev.RoundFinished: Check._note_round,
     ev.CheckpointsReleased: Check._note_released,
     ev.CheckpointPinned: Check._note_pin,
     ev.CheckpointUnpinned: Check._note_pin,

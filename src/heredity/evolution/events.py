@@ -7,7 +7,7 @@ fill in. Events hold JSON values only and no clock. This file knows nothing of s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +116,34 @@ class TrialStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundFinished:
+    """A whole round of a vectorized population ended: `count` trials from number `first` on, as
+    columns, which `rounds.expand` turns into their own events.
+
+    The last round of a block holds the block's checkpoint, and in `saved` the pairs (trial, row) of
+    what is in it. The others' states are on the device only, where the next round finds them.
+    """
+
+    first: int
+    count: int
+    proposals: Mapping[str, Any]
+    scores: Sequence[float | None]
+    metrics: Mapping[str, Sequence[float | None]]
+    diverged: Mapping[str, str]
+    elapsed_s: float = 0.0
+    checkpoint: Checkpoint | None = None
+    saved: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkChosen:
+    """So many members of a vectorized population train at once, and why."""
+
+    chunk: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointsReleased:
     """No decision will want these trials' checkpoints; their files may go."""
 
@@ -197,6 +225,8 @@ Event = (
     | TrialFailed
     | TrialStopRequested
     | TrialStopped
+    | RoundFinished
+    | ChunkChosen
     | CheckpointsReleased
     | CheckpointPinned
     | CheckpointUnpinned

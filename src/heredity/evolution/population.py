@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from heredity.evolution import events as ev
 from heredity.evolution.check import Check, check
+from heredity.evolution.rounds import expand
 from heredity.evolution.state import Confirmation, Ended, Injection, State
 from heredity.evolution.transitions import may_retry
-from heredity.evolution.trial import Proposal, Status
+from heredity.evolution.trial import Checkpoint, Proposal, Status
 
 
 class Population(State):
@@ -48,6 +50,23 @@ class Population(State):
         for event in events:
             rules.verify(event)
             self._fold(event)
+
+    def foresee(self, events: Sequence[ev.Event]) -> None:
+        """Fold parts of a round that is not in the log yet; it is written later as one
+        `RoundFinished`, of which `wrote` takes note."""
+        check(self, events, in_round=True)
+        for event in events:
+            _FOLD[type(event)](self, event)
+
+    def wrote(self, events: Sequence[ev.Event]) -> None:
+        """Take note of a block that is in the log now: rounds, whose trials were foreseen, and
+        releases."""
+        for event in events:
+            if isinstance(event, ev.RoundFinished):
+                self._note_saved(event)
+            else:
+                _FOLD[type(event)](self, event)
+            self.seq += 1
 
     def _fold(self, event: ev.Event) -> None:
         _FOLD[type(event)](self, event)
@@ -98,6 +117,32 @@ class Population(State):
         sources = p.hparams_from if p.weights_from is None else (p.weights_from, *p.hparams_from)
         return any(self.member[source] != p.member for source in sources)
 
+    def _round(self, event: ev.RoundFinished) -> None:
+        for part in expand(event):
+            _FOLD[type(part)](self, part)
+        self._note_saved(event)
+        self.left_on_device(event)
+
+    def left_on_device(self, event: ev.RoundFinished) -> None:
+        """The states on the device are those that this round left."""
+        self.resident = (event.first, event.first + event.count)
+
+    def _note_saved(self, event: ev.RoundFinished) -> None:
+        if event.checkpoint is None:
+            return
+        share = event.checkpoint.size_bytes // max(1, len(event.saved))
+        for trial, row in event.saved:
+            saved = replace(event.checkpoint, size_bytes=share, row=row)
+            if self.kept[trial]:
+                self._let_go(trial)
+            self.blocks[trial] = saved
+            self._hold(trial, saved)
+            if np.isfinite(self.scores[trial][0]):
+                self._compete(trial, self.proposal_of(trial).member)
+
+    def _chunk_chosen(self, event: ev.ChunkChosen) -> None:
+        self.chunk = event.chunk
+
     def _started(self, event: ev.TrialStarted) -> None:
         self.statuses[event.trial] = "running"
         self.attempts[event.trial] = event.attempt
@@ -138,14 +183,17 @@ class Population(State):
             self._confirm(p, event)
             return
         if event.checkpoint is not None:
-            self.kept[trial] = True
-            self.held.add(trial)
-            self.bytes_kept += event.checkpoint.size_bytes
+            self._hold(trial, event.checkpoint)
         self._charge(trial, p)
         if event.score is not None:
             self._score(trial, event)
             self._enter(trial, p.member)
             self._compete(trial, p.member)
+
+    def _hold(self, trial: int, checkpoint: Checkpoint) -> None:
+        self.kept[trial] = True
+        self.held.add(trial)
+        self.bytes_kept += checkpoint.size_bytes
 
     def _confirm(self, p: Proposal, event: ev.TrialFinished | ev.TrialStopped) -> None:
         assert p.weights_from is not None
@@ -192,7 +240,8 @@ class Population(State):
 
     def _compete(self, trial: int, lane: int) -> None:
         holder = self.champion[lane]
-        if self.kept[trial] and (holder < 0 or self.means[trial, 0] > self.means[holder, 0]):
+        vacant = holder < 0 or not self.kept[holder]
+        if self.kept[trial] and (vacant or self.means[trial, 0] > self.means[holder, 0]):
             self.champion[lane] = trial
 
     def _failed(self, event: ev.TrialFailed) -> None:
@@ -217,10 +266,14 @@ class Population(State):
 
     def _released(self, event: ev.CheckpointsReleased) -> None:
         for trial in event.trials:
-            self.kept[trial] = False
-            self.held.discard(trial)
-            checkpoint = self._saved(trial)
-            self.bytes_kept -= checkpoint.size_bytes if checkpoint else 0
+            self._let_go(trial)
+
+    def _let_go(self, trial: int) -> None:
+        self.kept[trial] = False
+        self.held.discard(trial)
+        checkpoint = self._saved(trial)
+        self.bytes_kept -= checkpoint.size_bytes if checkpoint else 0
+        self.blocks.pop(trial, None)
 
     def _pinned(self, event: ev.CheckpointPinned) -> None:
         self.pins.add(event.trial)
@@ -263,6 +316,8 @@ _FOLD: dict[type, Callable[[Population, Any], None]] = {
     ev.TrialFailed: Population._failed,
     ev.TrialStopRequested: Population._stop_requested,
     ev.TrialStopped: Population._stopped,
+    ev.RoundFinished: Population._round,
+    ev.ChunkChosen: Population._chunk_chosen,
     ev.CheckpointsReleased: Population._released,
     ev.CheckpointPinned: Population._pinned,
     ev.CheckpointUnpinned: Population._unpinned,

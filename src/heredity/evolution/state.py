@@ -58,6 +58,9 @@ class State:
         kept: by trial: whether its checkpoint can be inherited.
         top, below: each lane's measured trials by falling `stop`, as linked lists (−1 ends).
         newest: by lane: the measured trial that ended last, or −1.
+        resident: of a vectorized study, first and end of the trials whose states are on the device.
+        blocks: the checkpoints of trials that were saved in a block.
+        chunk: how many members train at once.
         champion: by lane: its best trial by lineage mean, or −1.
     """
 
@@ -96,6 +99,9 @@ class State:
         self.failures = 0
         self.failures_in_a_row: list[ev.TrialFailed] = []
         self.bytes_kept = 0
+        self.resident = (0, 0)
+        self.blocks: dict[int, Checkpoint] = {}
+        self.chunk: int | None = None
 
     def _allocate(self, lanes: int, objectives: int) -> None:
         self.open_trial = np.full(lanes, -1, dtype=np.int64)
@@ -171,11 +177,14 @@ class State:
     @property
     def rivals(self) -> list[int]:
         """Confirmed trials that are still their lane's best: any of them may become the best."""
-        return [t for t in self.confirmed if self.champion[self.member[t]] == t]
+        mine = self.champion
+        return [t for t in self.confirmed if mine[self.member[t]] == t and self.kept[t]]
 
     def finalists(self, count: int) -> list[int]:
-        """The best trials by lineage mean, at most one a lane, ties to the earlier trial."""
+        """The best trials by lineage mean whose weights there are, at most one a lane, ties to the
+        earlier trial."""
         champions = self.champion[self.champion >= 0]
+        champions = champions[self.kept[champions]]
         if count == 1 and len(champions):
             means = self.means[champions, 0]
             return [int(champions[means == means.max()].min())]
@@ -221,7 +230,7 @@ class State:
         )
 
     def _saved(self, trial: int) -> Checkpoint | None:
-        return getattr(self.outcomes[trial], "checkpoint", None)
+        return self.blocks.get(trial) or getattr(self.outcomes[trial], "checkpoint", None)
 
 
 def _error(outcome: object) -> str:

@@ -166,7 +166,11 @@ class View:
         return np.where((trials >= 0)[:, None], self._population.means[trials], np.nan)
 
     def inheritable(self, trials: Ids) -> NDArray[np.bool_]:
-        """Which trials have a checkpoint that is kept; not −1."""
+        """Which trials' states can be taken over; not −1. On a device those of the last round,
+        which is all that it holds; elsewhere those whose checkpoint is kept."""
+        first, end = self._population.resident
+        if end:
+            return (trials >= first) & (trials < end)
         kept: NDArray[np.bool_] = (trials >= 0) & self._population.kept[trials]
         return kept
 

@@ -1,8 +1,8 @@
 """The VectorProgram protocol: a whole population trained as one program on one device.
 
-A program holds the state of all members, one row each, and is told for each round whose rows to take
-over, with which hparams to train, and for how many steps. It knows nothing of why, of events, of
-stores or of where checkpoints are kept. `heredity.jax` and `heredity.torch` implement it.
+A program holds the state of all members, one row each, and is told for each round whose rows to
+take over, with which hparams to train, and for how many steps. It knows nothing of why, of events,
+of stores or of where checkpoints are kept. `heredity.jax` and `heredity.torch` implement it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,342 @@
+"""The driver of vectorized populations: the same decisions, taken for a whole round at once.
+
+    round    decide → start → fold what is proposed → finish → fold what came out
+    block    copy the state to the host; then, beside the next rounds: save it, append the rounds
+
+Rounds are provisional until their block is durable: folded and shown, but not in the log. A crash
+goes back to the last block and takes the same decisions again. The log never names a state that is
+not saved whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from heredity.checkpoints.base import CheckpointStore
+from heredity.crash import crash_point
+from heredity.driver import Settings, lost_with_driver, sweep
+from heredity.errors import Conflict, HeredityError
+from heredity.evolution import events as ev
+from heredity.evolution.decide import next_events
+from heredity.evolution.definition import Definition
+from heredity.evolution.rounds import Outcome, as_round
+from heredity.evolution.trial import Checkpoint, Proposal
+from heredity.executors.base import Completed
+from heredity.executors.program import Rows, Setting
+from heredity.executors.vectorized import MakeProgram, Measurement, Vectorized
+from heredity.log import Log
+from heredity.outcomes import as_event, finite
+from heredity.pulse import Pulse
+
+BLOCK_S = 5.0
+"""A crash loses at most about so much work."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rounds on their way into the log, with the state that the last one left."""
+
+    rounds: list[ev.RoundFinished]
+    saved: Sequence[tuple[int, int]]
+    released: tuple[int, ...]
+    rows: Rows
+
+
+class RoundDriver:
+    """Drives one study on one vectorized executor, like `Driver`.
+
+    Attributes:
+        stopping: set by `stop`: no round begins, and `run` returns when all is in the log.
+    """
+
+    unverified: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        log: Log,
+        definition: Definition,
+        executor: Vectorized,
+        checkpoints: CheckpointStore,
+        settings: Settings,
+        show: Callable[[Any], None] = lambda driver: None,
+        new_best: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    ) -> None:
+        self.log = log
+        self.definition = definition
+        self.executor = executor
+        self.checkpoints = checkpoints
+        self.settings = settings
+        self.stopping = False
+        self._show = show
+        self._new_best = new_best
+        self._pulse = Pulse(log.store, log.study)
+        self._rounds: list[ev.RoundFinished] = []
+        self._block_began = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="heredity-block")
+        self._writing: Future[list[ev.Event]] | None = None
+        self._writing_block: Block
+        self._best: tuple[float, int] = (-np.inf, -1)
+
+    @property
+    def seconds(self) -> float:
+        """How long drivers have been alive, this one included."""
+        return self._pulse.seconds
+
+    def stop(self) -> None:
+        """Begin no round; `run` returns when what was trained is in the log."""
+        self.stopping = True
+
+    def open(self, make: MakeProgram) -> None:
+        """Build the program, with the chunk that was chosen when the study began."""
+        d, population = self.definition, self.log.population
+        ramps = bool(getattr(d.algorithm, "ramp", 0))
+        metric = d.objectives[0].name
+        setting = Setting(d.space, d.population, d.interval, metric, d.seed, ramps)
+        chunk = self.executor.open(make, setting, population.chunk)
+        if population.chunk is None:
+            self.log.append([ev.ChunkChosen(chunk, "chosen when the study began")])
+
+    def run(self) -> None:
+        """Go on from the log until the study ends or pauses, or `stop` is called."""
+        try:
+            self._recover()
+            while not self.stopping and self._next():
+                self._show(self)
+            self._flush()
+            self._pulse.beat()
+            self._show(self)
+        finally:
+            self._writer.shutdown()
+
+    # ------------------------------------------------------------------ rounds
+
+    def _next(self) -> bool:
+        """One turn: a round, or what is to be done between rounds. False when there is no more."""
+        if training := _trains(self._decide()):
+            self._round(training)
+            return True
+        self._flush()
+        self.log.refresh()
+        events = self._decide()
+        if not _trains(events):
+            with suppress(Conflict):
+                self.log.append(events)
+            for trial in list(self.log.population.waiting):
+                self._evaluate(trial)
+        return bool(events) and self.log.population.status in ("running", "stopping")
+
+    def _decide(self) -> list[ev.Event]:
+        d, finals = self.definition, self.settings.finals
+        return next_events(self.log.population, d, d.population, self.seconds, finals)
+
+    def _round(self, proposed: list[ev.TrialProposed]) -> None:
+        """Train one round. While the device works, what was proposed is folded, and a block that
+        was written is taken note of."""
+        population = self.log.population
+        proposed = _by_member(proposed)
+        crash_point("launch.before")
+        self.executor.start(self._all_rows(proposed), self._row_of)
+        crash_point("launch.after")
+        population.foresee([*proposed, *(ev.TrialStarted(e.trial, 0) for e in proposed)])
+        self._look_around()
+        rows, elapsed_s = self.executor.finish()
+        outcomes = [
+            self._outcome(event, rows[event.proposal.member], elapsed_s) for event in proposed
+        ]
+        population.foresee(outcomes)
+        done = as_round(proposed, outcomes, elapsed_s)
+        population.left_on_device(done)
+        self._rounds.append(done)
+        self._keep_best(done)
+        if self._block_due():
+            self._begin_block()
+
+    def _all_rows(self, proposed: Sequence[ev.TrialProposed]) -> list[Proposal]:
+        """A proposal for every row. In a last round that is not full the other rows train too, and
+        are not looked at; so what they hold is saved first."""
+        if len({event.proposal.stop - event.proposal.start for event in proposed}) > 1:
+            raise HeredityError("members of a vectorized population must train equally many steps")
+        if len(proposed) == self.definition.population:
+            return [event.proposal for event in proposed]
+        self._flush()
+        given = {event.proposal.member: event.proposal for event in proposed}
+        idle = proposed[0].proposal
+        return [
+            given.get(m) or replace(idle, member=m, weights_from=None, start=0, evaluations=0)
+            for m in range(self.definition.population)
+        ]
+
+    def _row_of(self, trial: int) -> int:
+        return int(self.log.population.member[trial])
+
+    def _outcome(self, event: ev.TrialProposed, row: Measurement, elapsed_s: float) -> Outcome:
+        metric = self.definition.objectives[0].name
+        metrics = finite(row.metrics)
+        if not row.finite:
+            value = row.metrics.get(metric, np.nan)
+            seen = f"{metric} is {value}" if metric not in metrics else "the state is not finite"
+            return ev.TrialDiverged(event.trial, 0, seen, metrics, elapsed_s)
+        score = metrics.get(metric) if event.proposal.evaluations else None
+        return ev.TrialFinished(event.trial, 0, score, metrics, None, elapsed_s)
+
+    def _keep_best(self, done: ev.RoundFinished) -> None:
+        """Have the program remember the best row so far: its trial has no checkpoint yet."""
+        means = self.log.population.means[done.first : done.first + done.count][:, 0]
+        means = np.where(np.isfinite(means), means, -np.inf)
+        best = int(means.argmax())
+        if means[best] > self._best[0]:
+            self._best = (float(means[best]), done.first + best)
+            self.executor.program.keep(self._row_of(done.first + best))
+
+    # ------------------------------------------------------------------ blocks
+
+    def _block_due(self) -> bool:
+        if self.executor.block is not None:
+            return len(self._rounds) >= self.executor.block
+        return time.monotonic() - self._block_began >= BLOCK_S
+
+    def _begin_block(self) -> None:
+        """Copy the state, and leave the rest to the writer, one block after the other."""
+        self._await_writing()
+        rounds, self._rounds = self._rounds, []
+        self._block_began = time.monotonic()
+        saved = self._to_save()
+        self._submit(Block(rounds, saved, self._to_release(saved), self.executor.program.copy()))
+
+    def _to_save(self) -> list[tuple[int, int]]:
+        """The trials whose states a block holds, with their rows: the last round's and the best."""
+        population = self.log.population
+        first, end = population.resident
+        finished = [t for t in range(first, end) if population.status_of(t) == "finished"]
+        saved = {trial: self._row_of(trial) for trial in finished}
+        best = self._best[1]
+        if best >= 0:
+            saved.setdefault(best, self.definition.population)
+        return sorted(saved.items())
+
+    def _to_release(self, saved: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+        """Everything older: the device never goes back to it."""
+        if self.settings.keep == "all":
+            return ()
+        population = self.log.population
+        again = {trial for trial, _ in saved}
+        return tuple(sorted(population.held - population.pins - again))
+
+    def _write(self, block: Block) -> list[ev.Event]:
+        """Save the state, then append the rounds: in this order, and in another thread."""
+        last = block.rounds[-1]
+        checkpoint = self.checkpoints.save(last.first, 0, block.rows.write)
+        events: list[ev.Event] = [
+            *block.rounds[:-1],
+            replace(last, checkpoint=checkpoint, saved=block.saved),
+        ]
+        if block.released:
+            events.append(ev.CheckpointsReleased(block.released))
+        self.log.store.append(self.log.study, events, expected=self.log.population.seq)
+        return events
+
+    def _look_around(self) -> None:
+        """Take note of a block that was written; with none on its way, of what others appended."""
+        if self._writing is not None and self._writing.done():
+            self._await_writing()
+        if self._writing is None and self._pulse.due:
+            self._pulse.beat()
+            self.log.refresh()
+
+    def _await_writing(self) -> None:
+        """Wait for the block that is on its way, if one is, and take note of it."""
+        while self._writing is not None:
+            block, writing = self._writing_block, self._writing
+            self._writing = None
+            try:
+                events = writing.result()
+            except Conflict:
+                self.log.refresh()
+                self._submit(replace(block, released=self._to_release(block.saved)))
+                continue
+            gone = self._uris(events)
+            self.log.written(events)
+            self._mark_best()
+            crash_point("release.after")
+            self.checkpoints.delete(gone - self._uris_held())
+
+    def _submit(self, block: Block) -> None:
+        self._writing_block = block
+        self._writing = self._writer.submit(self._write, block)
+
+    def _flush(self) -> None:
+        """Bring all rounds into the log."""
+        if self._rounds:
+            self._begin_block()
+        self._await_writing()
+
+    def _uris(self, events: Sequence[ev.Event]) -> set[str]:
+        released = [e.trials for e in events if isinstance(e, ev.CheckpointsReleased)]
+        checkpoints = [self.log.population.trial(t).checkpoint for ts in released for t in ts]
+        return {checkpoint.uri for checkpoint in checkpoints if checkpoint is not None}
+
+    def _uris_held(self) -> set[str]:
+        population = self.log.population
+        return {c.uri for t in population.held if (c := population.trial(t).checkpoint)}
+
+    def _mark_best(self) -> None:
+        best = self.log.population.best
+        checkpoint = None if best is None else self.log.population.trial(best).checkpoint
+        if checkpoint is not None:
+            self._new_best(checkpoint)
+
+    # ------------------------------------------------------------------ evaluations, recovery
+
+    def _evaluate(self, trial: int) -> None:
+        """Measure a saved state again: an ordinary trial with events of its own."""
+        population = self.log.population
+        attempt = population.attempt_of(trial) + 1
+        self.log.append([ev.TrialStarted(trial, attempt, "vectorized")])
+        record = population.trial(trial)
+        assert record.weights_from is not None
+        checkpoint = population.trial(record.weights_from).checkpoint
+        assert checkpoint is not None
+        assert checkpoint.row is not None
+        began = time.perf_counter()
+        with self.checkpoints.open(checkpoint) as folder:
+            metrics = self.executor.program.evaluate(
+                folder, checkpoint.row, record.hparams, record.seed, record.evaluations
+            )
+        done = Completed(trial, attempt, record.stop, metrics, None, time.perf_counter() - began)
+        metric = self.definition.objectives[0].name
+        self.log.append([as_event(done, record, metric, "vectorized")])
+
+    def _recover(self) -> None:
+        """Take the last block's state back to the device; what came after it is done again."""
+        sweep(self.log, self.checkpoints)
+        population = self.log.population
+        first, end = population.resident
+        block = next((c for t in range(first, end) if (c := population.blocks.get(t))), None)
+        if block is not None:
+            with self.checkpoints.open(replace(block, row=None)) as folder:
+                self.executor.program.load(folder)
+        best = population.best
+        if best is not None:
+            self._best = (float(population.means[best, 0]), best)
+        lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
+        self.log.append([lost_with_driver(population, trial) for trial in lost])
+
+
+def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:
+    """The proposals of a round, if that is what was decided."""
+    proposed = [event for event in events if isinstance(event, ev.TrialProposed)]
+    return [event for event in proposed if event.proposal.kind == "train"]
+
+
+def _by_member(proposed: Sequence[ev.TrialProposed]) -> list[ev.TrialProposed]:
+    """The same trials in the order of their lanes, and so of their rows."""
+    first = min(event.trial for event in proposed)
+    lanes = sorted(proposed, key=lambda event: event.proposal.member)
+    return [replace(event, trial=first + number) for number, event in enumerate(lanes)]
