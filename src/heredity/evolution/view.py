@@ -189,10 +189,13 @@ class View:
         """All trials that `records` can return now or later for this step or a larger one."""
         population, kept = self._population, set()
         rows = population.top[population.top >= 0]
+        first = np.ones(len(rows), bool)  # of its stop: what entered before it is never found
         while len(rows):
-            kept.update(rows.tolist())
-            rows = population.below[rows[population.stop[rows] > step]]
-            rows = rows[rows >= 0]
+            kept.update(rows[first].tolist())
+            above = rows[population.stop[rows] > step]
+            rows = population.below[above]
+            above, rows = above[rows >= 0], rows[rows >= 0]
+            first = population.stop[rows] < population.stop[above]
         return kept
 
     @property
