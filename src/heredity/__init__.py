@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from heredity.evolution.trial import Trial as Trial
     from heredity.executors.inline import Inline as Inline
     from heredity.executors.processes import Processes as Processes
+    from heredity.executors.vectorized import Vectorized as Vectorized
     from heredity.result import Result as Result
     from heredity.space import Categorical as Categorical
     from heredity.space import Constant as Constant
@@ -82,6 +83,7 @@ _HOMES = {
     "heredity.evolution.trial": "Proposal Trial",
     "heredity.executors.inline": "Inline",
     "heredity.executors.processes": "Processes",
+    "heredity.executors.vectorized": "Vectorized",
     "heredity.result": "Result",
     "heredity.space": (
         "Categorical Constant Integer Keep LogInteger LogUniform Neighbour Ordinal Resample "

@@ -29,8 +29,8 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.rounds import Outcome, as_round
 from heredity.evolution.trial import Checkpoint, Proposal
 from heredity.executors.base import Completed
-from heredity.executors.program import Rows, Setting
-from heredity.executors.vectorized import MakeProgram, Measurement, Vectorized
+from heredity.executors.program import Rows, Setting, VectorTrainable
+from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import Pulse
@@ -93,13 +93,13 @@ class RoundDriver:
         """Begin no round; `run` returns when what was trained is in the log."""
         self.stopping = True
 
-    def open(self, make: MakeProgram) -> None:
+    def open(self, trainable: VectorTrainable) -> None:
         """Build the program, with the chunk that was chosen when the study began."""
         d, population = self.definition, self.log.population
         ramps = bool(getattr(d.algorithm, "ramp", 0))
         metric = d.objectives[0].name
         setting = Setting(d.space, d.population, d.interval, metric, d.seed, ramps)
-        chunk = self.executor.open(make, setting, population.chunk)
+        chunk = self.executor.open(trainable, setting, population.chunk)
         if population.chunk is None:
             self.log.append([ev.ChunkChosen(chunk, "chosen when the study began")])
 

@@ -5,8 +5,10 @@ It decides nothing about trials and writes no event of its own beyond those a pe
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +20,7 @@ from heredity.errors import Conflict, HeredityError, NotFound, TrainingError, Us
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Limit, as_budget
-from heredity.evolution.collect import KEEP_RULES, KeepRule
+from heredity.evolution.collect import KeepRule
 from heredity.evolution.decide import Finals, failure_limit
 from heredity.evolution.definition import Definition, generator
 from heredity.evolution.objective import Objective
@@ -27,10 +29,14 @@ from heredity.evolution.population import Population
 from heredity.evolution.trial import Checkpoint
 from heredity.evolution.view import bounded
 from heredity.executors.base import Executor, Workload
+from heredity.executors.processes import Processes
+from heredity.executors.program import VectorTrainable, as_vector
+from heredity.executors.vectorized import Vectorized
 from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
 from heredity.origin import code_facts, compare, study_name, trainable_kind
 from heredity.result import Result
+from heredity.round_driver import RoundDriver
 from heredity.signals import graceful
 from heredity.space import Space
 from heredity.stores import open_store
@@ -39,6 +45,7 @@ from heredity.trainables.check import check
 from heredity.trainables.function import as_trainable
 
 Live = Literal["auto", "off"]
+AnyExecutor = Executor | Vectorized
 
 
 class Study:
@@ -48,7 +55,8 @@ class Study:
     where the study stands. A study of the same name with another definition is refused.
 
     Args:
-        trainable: a subclass of `hd.Trainable`, a callable that makes one, or `train(session)`.
+        trainable: a subclass of `hd.Trainable`, a callable that makes one, `train(session)`, or a
+            `VectorTrainable` of `heredity.jax` or `heredity.torch`.
         space: the hyperparameters.
         objective: `hd.maximize("accuracy")` or `hd.minimize("loss")`; several for algorithms that
             use them, the first of which decides here.
@@ -94,7 +102,8 @@ class Study:
         trial_timeout_s: float | None = None,
         disk_limit_bytes: int | None = None,
     ) -> None:
-        self.make = as_trainable(trainable)
+        self.vector = as_vector(trainable)
+        self.make = as_trainable(trainable if self.vector is None else self.vector.single)
         self.name = study_name(name)
         self.storage = storage
         self.budget = as_budget(budget)
@@ -105,13 +114,11 @@ class Study:
             interval=interval,
             algorithm=PBT() if algorithm is None else algorithm,
             seed=seed,
-            trainable=trainable_kind(self.make),
+            trainable="vector" if self.vector else trainable_kind(self.make),
             initial=tuple(dict(space.check_partial(hparams)) for hparams in initial),
             sampling=sampling,
         )
         self.definition.check()
-        if keep not in KEEP_RULES:
-            raise UsageError(f"keep is one of {', '.join(map(repr, KEEP_RULES))}; got {keep!r}")
         self.settings = Settings(
             keep, Finals(finalists, final_evaluations), trial_timeout_s, disk_limit_bytes
         )
@@ -125,7 +132,7 @@ class Study:
 
     def run(
         self,
-        executor: Executor | None = None,
+        executor: AnyExecutor | None = None,
         *,
         on_event: Listener | None = None,
         live: Live = "auto",
@@ -136,7 +143,8 @@ class Study:
         way the same call goes on later.
 
         Args:
-            executor: where trials run; by default a worker process per GPU, else per core.
+            executor: where trials run; by default one device for vector trainables, else a worker
+                process per GPU, else per core.
             on_event: called with every event once it is written.
             live: "auto" shows a live view in a terminal and plain lines elsewhere; "off" nothing.
 
@@ -149,7 +157,7 @@ class Study:
             opened.enter_context(self._store.lock(self.name))
             log = self._open_log(on_event)
             if log.population.status != "ended":
-                self._drive(log, executor or _default_executor(), live, opened)
+                self._drive(log, executor or self._default_executor(), live, opened)
             self._require_unpaused(log)
             return self._result(log)
 
@@ -171,30 +179,55 @@ class Study:
         hparams = {**d.space.sample(rng), **(d.initial[0] if d.initial else {})}
         changed = d.space.mutate(hparams, rng)
         report = check(self.make, hparams, d.objectives[0].name, steps=steps, changed=changed)
-        free_bytes, slots = self.checkpoints.free_bytes(), workers or _default_executor().slots
+        free_bytes, slots = self.checkpoints.free_bytes(), workers or Processes().slots
         expected = forecast(d, self.budget, keep, count, slots, report, free_bytes)
         limit = self.settings.disk_limit_bytes
         disk = disk_problem(expected.size_bytes, limit, free_bytes)
         return StudyCheck(report, expected, (*report.problems, *([disk] if disk else ())))
 
-    def _drive(self, log: Log, executor: Executor, live: Live, opened: ExitStack) -> None:
+    def _drive(self, log: Log, executor: AnyExecutor, live: Live, opened: ExitStack) -> None:
         from heredity.live import view_of
 
         view = opened.enter_context(view_of(self.name, live))
         opened.callback(executor.close)
-        executor.open(self._workload())
-        driver = Driver(
-            log,
-            self.definition,
-            executor,
-            self.checkpoints,
-            self.settings,
-            show=view.show,
-            new_best=self._point_best,
-        )
+        driver = self._driver(log, executor, view.show)
         with graceful(driver.stop):
             driver.run()
         log.save_snapshot()
+
+    def _driver(
+        self, log: Log, executor: AnyExecutor, show: Callable[[Any], None]
+    ) -> Driver | RoundDriver:
+        """The driver for this kind of executor, which it opens."""
+        shared = (self.checkpoints, self.settings, show, self._point_best)
+        self._require_kind(log, isinstance(executor, Vectorized))
+        if isinstance(executor, Vectorized):
+            rounds = RoundDriver(log, self.definition, executor, *shared)
+            rounds.open(self._require_vector())
+            return rounds
+        executor.open(self._workload())
+        return Driver(log, self.definition, executor, *shared)
+
+    def _require_vector(self) -> VectorTrainable:
+        if self.vector is None:
+            raise UsageError(
+                "hd.Vectorized trains a VectorTrainable of heredity.jax or heredity.torch; this "
+                "study's trainable runs on hd.Processes or hd.Inline"
+            )
+        return self.vector
+
+    def _require_kind(self, log: Log, vectorized: bool) -> None:
+        """Checkpoints of one kind of executor cannot be gone on from by the other."""
+        was = bool(log.population.resident[1])
+        if log.population.ended_count and was != vectorized:
+            began = "hd.Vectorized" if was else "another executor"
+            raise UsageError(
+                f"study {self.name!r} was begun on {began}; go on with it there, or give the new "
+                f"study another name"
+            )
+
+    def _default_executor(self) -> AnyExecutor:
+        return Vectorized() if self.vector is not None else Processes()
 
     def _workload(self) -> Workload:
         space = self.definition.space
@@ -235,14 +268,16 @@ class Study:
     def folder(self) -> Path:
         """Where the study's checkpoints and logs lie."""
         if str(self.storage) == ":memory:":
-            self._scratch = tempfile.TemporaryDirectory(prefix="heredity-")
-            return Path(self._scratch.name) / self.name
+            return Path(tempfile.mkdtemp(prefix="heredity-")) / self.name
         return Path(self.storage).absolute() / self.name
 
     @cached_property
     def checkpoints(self) -> LocalCheckpoints:
         """Where the study's checkpoints lie."""
-        return LocalCheckpoints(self.folder / "checkpoints")
+        checkpoints = LocalCheckpoints(self.folder / "checkpoints")
+        if str(self.storage) == ":memory:":  # as long as anybody, a result for example, has them
+            weakref.finalize(checkpoints, shutil.rmtree, self.folder.parent, ignore_errors=True)
+        return checkpoints
 
     def _create(self, listener: Listener | None = None) -> None:
         """Begin the study unless it has begun."""
@@ -317,9 +352,3 @@ def open(name: str, storage: str | Path = "runs") -> Result:
     store = open_store(storage, read_only=True)
     checkpoints = LocalCheckpoints(Path(storage).absolute() / name / "checkpoints")
     return Result(Log(store, name), checkpoints)
-
-
-def _default_executor() -> Executor:
-    from heredity.executors.processes import Processes
-
-    return Processes()

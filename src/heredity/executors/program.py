@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heredity.space import Space
+from heredity.trainables.trainable import Trainable
 
 FRESH = -1
 """In `Round.sources`: the member starts from scratch."""
@@ -133,6 +134,23 @@ class VectorProgram(Protocol):
 
     def close(self) -> None:
         """Let go of device memory. Safe to call twice."""
+
+
+class VectorTrainable(Protocol):
+    """What users write for ONE member, from which a program for all is made."""
+
+    def program(self, chunk: int | Literal["auto"], devices: int | None) -> VectorProgram:
+        """The program of a whole population."""
+
+    def single(self) -> Trainable:
+        """The same functions as an ordinary Trainable of one member."""
+
+
+def as_vector(trainable: object) -> VectorTrainable | None:
+    """The trainable if it is one for vectorized populations, else None."""
+    makes = (getattr(trainable, name, None) for name in ("program", "single"))
+    is_one = not isinstance(trainable, type) and all(callable(make) for make in makes)
+    return cast(VectorTrainable, trainable) if is_one else None
 
 
 def traced(space: Space, name: str, values: Sequence[Any]) -> NDArray[Any]:

@@ -20,11 +20,10 @@ from heredity.executors.program import (
     Round,
     Setting,
     VectorProgram,
+    VectorTrainable,
     traced,
 )
 from heredity.space import Space
-
-MakeProgram = Callable[..., VectorProgram]
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Vectorized:
             if not allowed and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"Vectorized: {name} is a whole number from 1, not {value!r}")
 
-    def open(self, make: MakeProgram, setting: Setting, chunk: int | None) -> int:
+    def open(self, trainable: VectorTrainable, setting: Setting, chunk: int | None) -> int:
         """Build and check the program; returns the chunk it chose, or was given."""
         if self._program is not None:
             raise UsageError("this executor is open already: close it first")
-        self._program = make(chunk=chunk or self.chunk, devices=self.devices)
+        self._program = trainable.program(chunk or self.chunk, self.devices)
         self._space = setting.space
         self._program.open(setting)
         return self._program.chunk
