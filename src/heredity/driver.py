@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.errors import Conflict
+from heredity.errors import Conflict, UsageError
 from heredity.evolution import events as ev
-from heredity.evolution.collect import KeepRule, releasable
+from heredity.evolution.collect import KEEP_RULES, KeepRule, releasable
 from heredity.evolution.decide import Finals, next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.population import Population
@@ -55,6 +55,21 @@ class Settings:
     finals: Finals = field(default_factory=Finals)
     timeout_s: float | None = None
     disk_limit_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep not in KEEP_RULES:
+            choices = ", ".join(map(repr, KEEP_RULES))
+            raise UsageError(f"keep is one of {choices}; got {self.keep!r}")
+        for name in ("timeout_s", "disk_limit_bytes"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise UsageError(f"{name} is a number above 0 or None; got {value!r}")
+        for name in ("count", "evaluations"):
+            value = getattr(self.finals, name)
+            if not isinstance(value, int) or value < 0:
+                raise UsageError(
+                    f"finalists and final_evaluations are whole numbers; got {value!r}"
+                )
 
 
 def tick(log: Log, definition: Definition, free: int, seconds: float, finals: Finals) -> bool:

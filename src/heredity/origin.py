@@ -18,15 +18,18 @@ from typing import Any
 
 from heredity.errors import DefinitionMismatch, UsageError
 from heredity.evolution.definition import Definition
+from heredity.stores import DATABASE
 from heredity.trainables.function import FunctionTrainable
 
 PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
 """Packages whose versions are recorded when they are imported, or always for the first two."""
 
 
-def study_name(name: str) -> str:
+def study_name(name: object) -> str:
     """The name if it can be a folder's: letters, digits, `.`, `_`, `-`, not first a dot."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", str(name)):
+    if name == DATABASE:
+        raise UsageError(f"a study cannot be named {name!r}, as the database beside it is")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(
             f"a study's name is 1 to 100 letters, digits, '.', '_' or '-', not first a dot or "
             f"dash; got {name!r}"

@@ -15,6 +15,7 @@ import chaos_study as toy
 import pytest
 from audit import audit, read, story
 
+from heredity.errors import HeredityError
 from heredity.evolution.population import Population
 
 KILLS, ROUNDS, POPULATION = 30, 25, 6
@@ -35,11 +36,19 @@ def drive(storage: Path, mode: str, kind: str, link: Connection) -> None:
         nonlocal told
         if told:
             link.recv()
-        link.send(getattr(workers, "pids", ()))
+        link.send(_pids(workers))
         told += 1
 
     study = toy.study(storage, mode, ROUNDS, POPULATION)
     study.run(workers, on_event=tell, live="off")
+
+
+def _pids(workers: Any) -> Sequence[int]:
+    """The processes of the workers; none before they are started, or inline."""
+    try:
+        return workers.pids
+    except (AttributeError, HeredityError):
+        return ()
 
 
 def run(storage: Path, mode: str, kind: str, kills: Iterator[tuple[int, str]]) -> int:
@@ -68,7 +77,7 @@ def _kill_at(driver: int, link: Connection, kills: Iterator[tuple[int, str]]) ->
             if left == 0 and victim == "driver":
                 os.kill(driver, signal.SIGKILL)
                 return
-            if left == 0:
+            if left == 0 and workers:
                 with contextlib.suppress(ProcessLookupError):  # it died of an earlier kill
                     os.kill(workers[int(victim)], signal.SIGKILL)
                 left, victim = next(kills, (-1, ""))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heredity.errors import TrainingError
+from heredity.errors import CheckpointCorrupt, TrainingError
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Failed, Measured, Task, Workload
 from heredity.trainables.session import Session
@@ -67,6 +67,7 @@ class Worker:
             session, checkpoint = self._attempt(task, emit, stop_requested)
         except (Exception, SystemExit) as error:
             message, frames = one_line(error), user_frames(error)
+            corrupt = isinstance(error, CheckpointCorrupt)
         except BaseException:
             self._drop()
             raise
@@ -75,7 +76,7 @@ class Worker:
         self._drop()
         elapsed_s = time.perf_counter() - began
         trial = task.trial
-        return Failed(trial.id, trial.attempt, "error", message, frames, elapsed_s)
+        return Failed(trial.id, trial.attempt, "error", message, frames, elapsed_s, corrupt)
 
     def _drop(self) -> None:
         """Let go of the object, and of the device memory that cycles through it may hold."""
