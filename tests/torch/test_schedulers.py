@@ -189,6 +189,34 @@ def test_restoring_optimizer_state_puts_the_old_learning_rate_back_and_is_caught
         run(probe(name, Naive), tmp_path / "heir", NEW, 5, restore=tmp_path / "donor")
 
 
+class SetAfterwards(Naive):
+    """Sets the rate after loading: the usual remedy, which a scheduler undoes at its next step."""
+
+    keys: tuple[str, ...] = ("lr",)
+
+    def load(self, directory: Path) -> None:
+        fresh = [dict(group) for group in self.opt.param_groups]
+        super().load(directory)
+        for group, wanted in zip(self.opt.param_groups, fresh, strict=True):
+            group.update({key: wanted[key] for key in self.keys})
+
+
+@pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"ReduceLROnPlateau"}))
+def test_setting_the_rate_after_loading_the_scheduler_is_caught(tmp_path: Path, name: str) -> None:
+    run(probe(name, SetAfterwards), tmp_path / "donor", OLD, 7)
+    with pytest.raises(TrainingError, match=r"hparam `lr` is .* in force"):
+        run(probe(name, SetAfterwards), tmp_path / "heir", NEW, 5, restore=tmp_path / "donor")
+
+
+@pytest.mark.parametrize("name", ["LambdaLR", "CyclicLR", "CosineAnnealingWarmRestarts"])
+def test_an_old_rate_left_in_the_scheduler_alone_is_caught(tmp_path: Path, name: str) -> None:
+    member = probe(name, SetAfterwards, keys=("lr", "initial_lr"))
+    run(member, tmp_path / "donor", OLD, 7)
+    heir = probe(name, SetAfterwards, keys=("lr", "initial_lr"))
+    with pytest.raises(TrainingError, match=r"hparam `lr` is 0\.(1|09999)\d* in force"):
+        run(heir, tmp_path / "heir", NEW, 5, restore=tmp_path / "donor")
+
+
 @every_scheduler
 def test_a_live_rate_can_be_ramped(tmp_path: Path, name: str) -> None:
     """The rate is scaled in place, in all that a scheduler computes from."""
