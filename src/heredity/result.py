@@ -162,7 +162,8 @@ class Result:
 
     def schedule(self, trial: int | None = None) -> Schedule:
         """The hparams that trained a trial's weights, step by step; the best one's by default."""
-        return schedule(self.population, self.best.trial.id if trial is None else trial)
+        known = self.best.trial if trial is None else self.population.trial(trial)
+        return schedule(self.population, known.id)
 
     def frame(self) -> pandas.DataFrame:
         """One row a trial, hparams and metrics as columns `hparams.…` and `metrics.…`."""

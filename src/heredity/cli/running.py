@@ -65,8 +65,10 @@ def _report(result: Result, again: str, study: Study) -> None:
     from heredity.cli.summary import model_lines, schedule_lines
 
     if result.population.best is not None:
-        print("\n".join([*model_lines(result), *schedule_lines(result)]))
+        print("\n".join([*model_lines(result), "", *schedule_lines(result)]))
     _require_ended(result, again)
+    if str(study.storage) == ":memory:":
+        return
     where = _where(str(study.storage))
     print(
         f"\nNext:\n"
@@ -107,24 +109,28 @@ def demo(
 def _compare(found: Result, baseline: Result, where: str) -> None:
     from heredity.cli.output import print_table
     from heredity.cli.summary import schedule_lines
+
+    p = found.population
+    print(f"\nThe best of {p.lanes} networks, each trained {found.best.trial.reached:,} steps:\n")
+    rows = [("PBT", *_scores(found)), ("random search", *_scores(baseline))]
+    print_table(("", "score", "confirmed", "held out"), rows)
+    print(
+        "\nscore: what selected it; confirmed: the mean of fresh evaluations; held out: on images\n"
+        "that selected nothing.\n"
+    )
+    print("\n".join(schedule_lines(found)))
+    print(
+        f"\nNext:\n"
+        f"  heredity status demo{where}                every member\n"
+        f"  heredity trials demo{where}                every trial\n"
+        f"  heredity best demo{where} --copy digits    keep the weights\n"
+        f"and the README shows how to train a model of your own."
+    )
+
+
+def _scores(result: Result) -> tuple[str, str, str]:
     from heredity.live.words import number
 
-    print()
-    rows = [
-        (
-            name,
-            number(result.best.score),
-            number(result.best.confirmed),
-            number(_test_accuracy(result)),
-        )
-        for name, result in (("PBT", found), ("random search", baseline))
-    ]
-    print_table(("best of 16 networks", "score", "confirmed", "held out"), rows)
-    print()
-    print("\n".join(schedule_lines(found)))
-    print(f"\nNext:\n  heredity status demo{where}\n  heredity best demo{where} --copy digits")
-
-
-def _test_accuracy(result: Result) -> float | None:
-    again = result.best.confirmation
-    return None if again is None else again.metrics["test_accuracy"]
+    best = result.best
+    metrics = best.metrics if best.confirmation is None else best.confirmation.metrics
+    return number(best.score), number(best.confirmed), number(metrics["test_accuracy"])

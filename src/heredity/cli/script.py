@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def study_in(text: str) -> Study:
     """The study of `FILE.py`, which holds one, or of `FILE.py:NAME`.
 
-    Raises `NotFound` where there is no such file or study, and `UsageError` for several. What the
-    file itself raises passes through.
+    Raises `NotFound` where there is no such file or study, and `UsageError` for several, or for a
+    file that cannot be imported, with the user's own frames as a note.
     """
     from heredity.study import Study
 
@@ -54,11 +54,19 @@ def load(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    arguments, sys.argv = sys.argv, [str(path)]
     try:
         spec.loader.exec_module(module)
     except HeredityError as error:
         error.add_note(_place(error, path))
         raise
+    except Exception as error:
+        raised = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        failure = UsageError(f"{path} cannot be imported: {raised}")
+        failure.add_note(_frames(error, path))
+        raise failure from error
+    finally:
+        sys.argv = arguments
     return module
 
 
@@ -72,6 +80,14 @@ def _named(path: Path, wanted: str, found: dict[str, Study]) -> Study:
     if wanted not in by_name:
         raise NotFound(f"{path} defines no study {wanted!r}.{did_you_mean(wanted, by_name)}")
     return by_name[wanted]
+
+
+def _frames(error: Exception, path: Path) -> str:
+    """The error's traceback from the user's file on."""
+    frame = error.__traceback__
+    while frame is not None and Path(frame.tb_frame.f_code.co_filename) != path:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame)).rstrip()
 
 
 def _place(error: Exception, path: Path) -> str:

@@ -35,21 +35,23 @@ def confirmed(result: Result) -> str:
     again = result.best.confirmation
     if again is None:
         return "not yet: finalists are measured again at the end"
-    return f"{number(again.score)} (mean of {again.evaluations} fresh evaluations)"
+    std = again.metrics.get(f"{result.population.names[0]}_std")
+    each = "" if std is None else f", each ± {std:.2g}"
+    return f"{number(again.score)} (mean of {again.evaluations} fresh evaluations{each})"
 
 
 def held_out(result: Result) -> dict[str, str]:
     """The metrics that selected nothing, as measured at the end or, before, with the score."""
     found = result.best
     again = found.confirmation
-    metrics = found.metrics if again is None else again.metrics
+    measured = found.metrics if again is None else again.metrics
     return {
-        name.replace("_", " "): number(value)
-        for name, value in metrics.items()
-        if name != result.population.names[0]
+        name.replace("_", " "): number(measured[name])
+        for name in found.metrics
+        if name != result.population.names[0] and name in measured
     }
 
 
 def schedule_lines(result: Result) -> list[str]:
     """The schedule that trained the best model."""
-    return ["schedule", textwrap.indent(str(result.schedule()), "  ")]
+    return ["The schedule that trained it:", "", textwrap.indent(str(result.schedule()), "  ")]

@@ -1,7 +1,7 @@
 """What a person sees while a study runs: a live view in a terminal, plain lines elsewhere.
 
 Everything goes to standard error, so that a script's own output stays clean. A view only reads: it
-changes nothing, and costs at most `SHARE` of one core whatever the population's size.
+changes nothing, and costs about `SHARE` of one core whatever the population's size.
 """
 
 from __future__ import annotations
@@ -19,18 +19,25 @@ from heredity.live.facts import Facts, TimeLeft, facts_of
 PERIOD_S = 0.25
 """The shortest time between two pictures."""
 
-SHARE = 0.02
-"""The most that drawing may take of one core."""
+SHARE = 0.01
+"""What drawing may take of one core: a slow picture is drawn less often."""
+
+LONGEST_PERIOD_S = 2.0
+"""One slow picture, the first for example, is no reason to freeze."""
 
 
 class Screen(Protocol):
     """Where pictures go."""
 
+    def open(self, name: str) -> None:
+        """Say that the study is getting ready: workers start."""
+
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Show how the study stands, and the seconds it will go on for as far as is known."""
 
-    def close(self, facts: Facts, unverified: tuple[str, ...]) -> None:
-        """Show how it stands at the end, and which hparams nobody could read back."""
+    def close(self, facts: Facts | None, unverified: tuple[str, ...]) -> None:
+        """Show how it stands at the end, and which hparams nobody could read back. No facts if it
+        ended before it began."""
 
 
 class View:
@@ -49,6 +56,10 @@ class View:
         self._left = TimeLeft()
         self._driver: Driver | None = None
 
+    def open(self) -> None:
+        """Say that something is about to begin."""
+        self._screen.open(self._name)
+
     def show(self, driver: Driver) -> None:
         """Draw, if that is due. Called at every turn of the loop."""
         began = self._clock()
@@ -58,11 +69,14 @@ class View:
         facts = self._facts(driver)
         self._screen.draw(facts, self._left.at(facts.progress.fraction, began))
         ended = self._clock()
-        self._due = ended + max(PERIOD_S, (ended - began) / SHARE)
+        pause = max(PERIOD_S, (ended - began) / SHARE)
+        self._due = ended + min(pause, LONGEST_PERIOD_S)
 
     def close(self) -> None:
         """Leave the last state standing."""
-        if self._driver is not None:
+        if self._driver is None:
+            self._screen.close(None, ())
+        else:
             self._screen.close(self._facts(self._driver), self._driver.unverified)
 
     def _facts(self, driver: Driver) -> Facts:
@@ -84,6 +98,7 @@ def view_of(name: str, live: Literal["auto", "off"]) -> Iterator[View | Dark]:
         yield Dark()
         return
     view = View(name, _screen())
+    view.open()
     try:
         yield view
     finally:

@@ -36,7 +36,8 @@ class Row:
         state: training, measuring, waiting, diverged, failed or done.
         score: of its newest measured trial; None if there is none or it diverged.
         steps: how many it was charged.
-        weights_from: (member, trial) that its weights were taken from, if not its own.
+        weights_from: (member, trial) that its weights were taken from, which may be its own; None
+            for weights from scratch.
         hparams: of the trial it runs, else of its last.
         best: it holds the best trial so far.
     """
@@ -106,16 +107,14 @@ class Facts:
             state=self._state(member),
             score=score if np.isfinite(score) else None,
             steps=int(p.spent[member]),
-            weights_from=self._origin(member, trial),
+            weights_from=self._origin(trial),
             hparams=p.proposal_of(trial).hparams if trial >= 0 else {},
             best=member == self.best_member,
         )
 
-    def _origin(self, member: int, trial: int) -> tuple[int, int] | None:
+    def _origin(self, trial: int) -> tuple[int, int] | None:
         source = int(self.population.source[trial]) if trial >= 0 else -1
-        if source < 0 or self.population.member[source] == member:
-            return None
-        return int(self.population.member[source]), source
+        return None if source < 0 else (int(self.population.member[source]), source)
 
     def _state(self, member: int) -> str:
         p = self.population
@@ -168,8 +167,8 @@ def _used(limit: Limit, population: Population, seconds: float) -> Progress:
 class TimeLeft:
     """How long it will take, from how fast it went since the first result.
 
-    Before the second result, from how fast it went since the first look: workers start slowly, since
-    they import and compile.
+    Before the second result, from how fast it went since the first look: workers start slowly,
+    since they import and compile.
     """
 
     def __init__(self) -> None:

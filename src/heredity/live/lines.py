@@ -25,6 +25,9 @@ class Lines:
         self._said_at: float | None = None
         self._said_part = 0.0
 
+    def open(self, name: str) -> None:
+        """Nothing: the first line comes when the workers are there."""
+
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Write a line if there is something new to say."""
         now, part = self._clock(), facts.progress.fraction or 0.0
@@ -36,8 +39,10 @@ class Lines:
             self._say(standing(facts, left_s))
         self._said_at, self._said_part = now, part
 
-    def close(self, facts: Facts, unverified: tuple[str, ...]) -> None:
+    def close(self, facts: Facts | None, unverified: tuple[str, ...]) -> None:
         """Write how it ended."""
+        if facts is None:
+            return
         self._say(closing(facts))
         if unverified:
             self._say(not_verified(unverified))

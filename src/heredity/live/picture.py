@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from heredity.live.facts import Facts, Row
-from heredity.live.words import duration, number, plural, short, size
+from heredity.live.words import duration, number, short, size
 
 STYLES = {
     "training": "green",
@@ -24,8 +24,8 @@ STYLES = {
     "failed": "red",
 }
 
-NAME_WIDTH = 12
-"""The longest hparam name shown whole where space is short."""
+ORIGINS = ("member {}, trial {}", "{}, trial {}", "{}, t{}")
+"""Where weights come from, in falling length."""
 
 
 def picture(facts: Facts, left_s: float | None, width: int, height: int, *, fancy: bool) -> Text:
@@ -42,7 +42,7 @@ def picture(facts: Facts, left_s: float | None, width: int, height: int, *, fanc
     table = table_of(rows, width, fancy)
     hidden = facts.population.lanes - len(rows)
     if hidden > 0:
-        table.append(Text(_cut(f"  and {plural(hidden, 'member')} more", width), "dim"))
+        table.append(Text(_cut(f"  and {hidden:,} more members", width), "dim"))
     lines = [*above, Text(), *table, *below]
     return Text("\n").join(lines[:height])
 
@@ -134,10 +134,8 @@ class Column:
 
 def table_of(rows: Sequence[Row], width: int, fancy: bool) -> list[Text]:
     """A line of titles and a line for each row."""
-    columns, hidden = _columns(rows, width, fancy)
+    columns = _columns(rows, width, fancy)
     title = "  ".join(column.padded(column.title) for column in columns)
-    if hidden:
-        title += f"  +{hidden}"
     lines = [_fit(Text(title, "dim"), width)]
     for i, row in enumerate(rows):
         line = Text(style="bold" if row.best else "")
@@ -149,49 +147,52 @@ def table_of(rows: Sequence[Row], width: int, fancy: bool) -> list[Text]:
     return lines
 
 
-def _columns(rows: Sequence[Row], width: int, fancy: bool) -> tuple[list[Column], int]:
-    """The columns that fit, and how many hparams had no room."""
-    for wide in (True, False):
-        before, after = _fixed(rows, wide, fancy)
-        hparams = _hparams(rows, wide)
+def _columns(rows: Sequence[Row], width: int, fancy: bool) -> list[Column]:
+    """The columns that fit; one in place of hparams that had no room says how many they are."""
+    for origin, longest in ((0, 40), (1, 40), (1, 12), (2, 12), (2, 9), (2, 6)):
+        before, after = _fixed(rows, origin, fancy)
+        hparams = _hparams(rows, longest)
         if _width([*before, *hparams, *after]) <= width:
-            return [*before, *hparams, *after], 0
-    kept = list(hparams)
-    while kept and _width([*before, *kept, *after]) + len(f"  +{len(hparams)}") > width:
-        kept.pop()
-    return [*before, *kept, *after], len(hparams) - len(kept)
+            return [*before, *hparams, *after]
+    for kept in range(len(hparams) - 1, -1, -1):
+        rest = Column(f"+{len(hparams) - kept}", ["…" if fancy else ".."] * len(rows))
+        columns = [*before, *hparams[:kept], rest, *after]
+        if _width(columns) <= width:
+            break
+    return columns
 
 
-def _fixed(rows: Sequence[Row], wide: bool, fancy: bool) -> tuple[list[Column], list[Column]]:
+def _fixed(rows: Sequence[Row], origin: int, fancy: bool) -> tuple[list[Column], list[Column]]:
     star = "★" if fancy else "*"
     member = [f"{star if row.best else ' '} {row.member:>3}" for row in rows]
     before = [
-        Column("member" if wide else "mem", member),
+        Column("member" if origin < 2 else "mem", member),
         Column("score", [number(row.score) for row in rows]),
         Column("steps", [f"{row.steps:,}" for row in rows]),
     ]
+    title = "weights from" if origin < 2 else "from"
     after = [
-        Column("weights from" if wide else "from", [_origin(row, wide) for row in rows], left=True),
+        Column(title, [_origin(row, ORIGINS[origin]) for row in rows], left=True),
         Column("state", [row.state for row in rows], left=True),
     ]
     return before, after
 
 
-def _origin(row: Row, wide: bool) -> str:
+def _origin(row: Row, form: str) -> str:
     if row.weights_from is None:
-        return "own"
+        return "scratch" if row.hparams else ""
     member, trial = row.weights_from
-    return f"member {member}, trial {trial}" if wide else f"{member}, t{trial}"
+    return "own" if member == row.member else form.format(member, trial)
 
 
-def _hparams(rows: Sequence[Row], wide: bool) -> list[Column]:
-    def title(name: str) -> str:
-        return name if wide else _cut(name, NAME_WIDTH // 2)
-
-    return [
-        Column(title(name), [short(row.hparams[name]) if row.hparams else "" for row in rows])
-        for name in next((row.hparams for row in rows if row.hparams), ())
-    ]
+def _hparams(rows: Sequence[Row], longest: int) -> list[Column]:
+    names = next((row.hparams for row in rows if row.hparams), ())
+    columns = []
+    for name in names:
+        cells = [short(row.hparams[name]) if row.hparams else "" for row in rows]
+        room = max(longest, *map(cell_len, cells))
+        columns.append(Column(_cut(name, room), cells))
+    return columns
 
 
 def _width(columns: Sequence[Column]) -> int:

@@ -20,17 +20,27 @@ class Terminal:
             console=self._console, auto_refresh=False, redirect_stdout=False, transient=False
         )
 
+    def open(self, name: str) -> None:
+        """Say that workers start."""
+        self._show(Text.assemble((name, "bold"), "  starting"))
+
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Replace the picture."""
-        self._live.start()
-        self._live.update(self._picture(facts, left_s), refresh=True)
+        self._show(self._picture(facts, left_s))
 
-    def close(self, facts: Facts, unverified: tuple[str, ...]) -> None:
-        """Leave the last picture on the screen."""
-        self.draw(facts, None)
+    def close(self, facts: Facts | None, unverified: tuple[str, ...]) -> None:
+        """Leave the last picture on the screen; nothing, if the study never began."""
+        if facts is None:
+            self._live.transient = True
+        else:
+            self.draw(facts, None)
         self._live.stop()
         if unverified:
             self._console.print(Text(not_verified(unverified)))
+
+    def _show(self, text: Text) -> None:
+        self._live.start()
+        self._live.update(text, refresh=True)
 
     def _picture(self, facts: Facts, left_s: float | None) -> Text:
         width, height = self._console.size
