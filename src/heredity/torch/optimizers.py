@@ -37,7 +37,8 @@ class Tuned:
 
     Attributes:
         configured: each group's settings as `setup` gave them, moved since only by hparams.
-        rates: the rate expected of each group while no scheduler drives it.
+        rates: the rate expected of each group until a scheduler moves it.
+        schedule_rates: the absolute rates that the schedulers hold of their own.
         old_rates: the groups' rates in the checkpoint, before they were scaled.
         named: hparams that were set here because `setup` did not read them.
         by_hand: the user's own code sets the rates while training, so nothing can be expected.

@@ -62,7 +62,7 @@ def mean_of(measurements: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Each metric's mean over several evaluations and, of more than one, `<metric>_std`.
 
     >>> mean_of([{"accuracy": 0.5}, {"accuracy": 0.7}])
-    {'accuracy': 0.6, 'accuracy_std': 0.1414213562373095}
+    {'accuracy': 0.6, 'accuracy_std': 0.14142135623730948}
     """
     means: dict[str, float] = {}
     for name in measurements[0] if measurements else ():

@@ -22,7 +22,7 @@ RAMP_POINTS = 10
 
 
 class Trainable:
-    """One member of a population. Subclass it and write the methods below `run`.
+    """One member of a population. Subclass it and write its methods, `setup` to `load`.
 
     A worker makes one object and calls `prepare` once, then for each trial
     `[setup → load] → configure → train → evaluate → save`. A member that simply continues where
