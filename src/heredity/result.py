@@ -19,11 +19,12 @@ from heredity.evolution.population import Population
 from heredity.evolution.state import Confirmation
 from heredity.evolution.trial import Checkpoint, Trial
 from heredity.log import Log
-from heredity.trainables.revive import revive
-from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
     import pandas
+
+Load = Callable[[Trial, Path], Any]
+"""Loads a trial's saved state from its folder, as something to use."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,7 @@ class Best:
     trial: Trial
     confirmation: Confirmation | None
     _store: CheckpointStore
-    _make: Callable[[], Trainable] | None
-    _metric: str
+    _load: Load | None
 
     @property
     def score(self) -> float:
@@ -72,19 +72,20 @@ class Best:
         """The folder of its saved state, verified, for use within a `with` block."""
         return self._store.open(self._saved)
 
-    def load(self) -> Trainable:
-        """The trained member: prepared, set up, loaded and configured.
+    def load(self) -> Any:
+        """The trained member: a Trainable that is prepared, set up, loaded and configured; of a
+        vector trainable its state, in the structure that `init` returns.
 
         Raises `UsageError` without the study's code, and for trainables that are functions, whose
         state is theirs to load from `checkpoint`.
         """
-        if self._make is None:
+        if self._load is None:
             raise UsageError(
                 "the study's code is not at hand: use the result of Study.run() or Study.result, "
                 "or load the files in `best.checkpoint` yourself"
             )
         with self.opened() as folder:
-            return revive(self._make, self.trial, folder, self._metric)
+            return self._load(self.trial, folder)
 
     @property
     def _saved(self) -> Checkpoint:
@@ -103,10 +104,8 @@ class Result:
     `refresh` reads on.
     """
 
-    def __init__(
-        self, log: Log, store: CheckpointStore, make: Callable[[], Trainable] | None = None
-    ) -> None:
-        self._log, self._store, self._make = log, store, make
+    def __init__(self, log: Log, store: CheckpointStore, load: Load | None = None) -> None:
+        self._log, self._store, self._load = log, store, load
 
     def __repr__(self) -> str:
         p = self.population
@@ -153,7 +152,7 @@ class Result:
         """Any trial as a model to use."""
         record = self.population.trial(trial)
         confirmation = self.population.confirmed.get(trial)
-        return Best(record, confirmation, self._store, self._make, self.population.names[0])
+        return Best(record, confirmation, self._store, self._load)
 
     @property
     def trials(self) -> list[Trial]:

@@ -11,7 +11,7 @@ not saved whole.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -41,10 +41,11 @@ BLOCK_S = 5.0
 
 @dataclass(frozen=True)
 class Block:
-    """Rounds on their way into the log, with the state that the last one left."""
+    """Rounds on their way into the log, with the state that the last one left: which trials are
+    saved, by row, and which are released."""
 
     rounds: list[ev.RoundFinished]
-    saved: Sequence[tuple[int, int]]
+    saved: Mapping[int, int]
     released: tuple[int, ...]
     rows: Rows
 
@@ -210,7 +211,7 @@ class RoundDriver:
         saved = self._to_save()
         self._submit(Block(rounds, saved, self._to_release(saved), self.executor.program.copy()))
 
-    def _to_save(self) -> list[tuple[int, int]]:
+    def _to_save(self) -> dict[int, int]:
         """The trials whose states a block holds, with their rows: the last round's and the best."""
         population = self.log.population
         first, end = population.resident
@@ -219,15 +220,14 @@ class RoundDriver:
         best = self._best[1]
         if best >= 0:
             saved.setdefault(best, self.definition.population)
-        return sorted(saved.items())
+        return dict(sorted(saved.items()))
 
-    def _to_release(self, saved: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    def _to_release(self, saved: Mapping[int, int]) -> tuple[int, ...]:
         """Everything older: the device never goes back to it."""
         if self.settings.keep == "all":
             return ()
         population = self.log.population
-        again = {trial for trial, _ in saved}
-        return tuple(sorted(population.held - population.pins - again))
+        return tuple(sorted(population.held - population.pins - saved.keys()))
 
     def _write(self, block: Block) -> list[ev.Event]:
         """Save the state, then append the rounds: in this order, and in another thread."""
@@ -235,7 +235,12 @@ class RoundDriver:
         checkpoint = self.checkpoints.save(last.first, 0, block.rows.write)
         events: list[ev.Event] = [
             *block.rounds[:-1],
-            replace(last, checkpoint=checkpoint, saved=block.saved),
+            replace(
+                last,
+                checkpoint=checkpoint,
+                saved=tuple(block.saved),
+                rows=tuple(block.saved.values()),
+            ),
         ]
         if block.released:
             events.append(ev.CheckpointsReleased(block.released))

@@ -26,7 +26,7 @@ from heredity.evolution.definition import Definition, generator
 from heredity.evolution.objective import Objective
 from heredity.evolution.pbt import PBT
 from heredity.evolution.population import Population
-from heredity.evolution.trial import Checkpoint
+from heredity.evolution.trial import Checkpoint, Trial
 from heredity.evolution.view import bounded
 from heredity.executors.base import Executor, Workload
 from heredity.executors.processes import Processes
@@ -43,6 +43,7 @@ from heredity.stores import open_store
 from heredity.stores.base import Store
 from heredity.trainables.check import check
 from heredity.trainables.function import as_trainable
+from heredity.trainables.revive import revive
 
 Live = Literal["auto", "off"]
 AnyExecutor = Executor | Vectorized
@@ -309,7 +310,15 @@ class Study:
         return events
 
     def _result(self, log: Log) -> Result:
-        return Result(log, self.checkpoints, self.make)
+        return Result(log, self.checkpoints, self._load)
+
+    def _load(self, trial: Trial, folder: Path) -> Any:
+        """A trained member from its saved state: for `Result`."""
+        row = trial.checkpoint.row if trial.checkpoint else None
+        if row is None:
+            return revive(self.make, trial, folder, self.definition.objectives[0].name)
+        program = self._require_vector().program("auto", None)
+        return program.member(folder, row, trial.hparams, self.definition.space)
 
     def _point_best(self, checkpoint: Checkpoint) -> None:
         point_best(self.folder / "best", self.checkpoints.root / checkpoint.uri)

@@ -195,7 +195,7 @@ class Check:
         for part in expand(event):
             ahead.verify(part)
             ahead.note(part)
-        for trial, _ in event.saved:
+        for trial in event.saved:
             if trial not in ahead._statuses and self._status(trial) != "finished":
                 raise IllegalEvent(f"trial {trial}, which was saved, is not of a finished round")
 
@@ -243,7 +243,7 @@ class Check:
     def _note_round(self, event: ev.RoundFinished) -> None:
         for part in expand(event):
             self.note(part)
-        self._kept.update((trial, True) for trial, _ in event.saved)
+        self._kept.update(dict.fromkeys(event.saved, True))
         self._resident = (event.first, event.first + event.count)
 
     def _note_failed(self, event: ev.TrialFailed) -> None:

@@ -120,8 +120,8 @@ class RoundFinished:
     """A whole round of a vectorized population ended: `count` trials from number `first` on, as
     columns, which `rounds.expand` turns into their own events.
 
-    The last round of a block holds the block's checkpoint, and in `saved` the pairs (trial, row) of
-    what is in it. The others' states are on the device only, where the next round finds them.
+    The last round of a block holds the block's checkpoint, and in `saved` and `rows` which trials
+    are in it, and where. The others' states are on the device only, where the next round finds them.
     """
 
     first: int
@@ -132,7 +132,8 @@ class RoundFinished:
     diverged: Mapping[str, str]
     elapsed_s: float = 0.0
     checkpoint: Checkpoint | None = None
-    saved: Sequence[tuple[int, int]] = ()
+    saved: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

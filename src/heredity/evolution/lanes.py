@@ -43,6 +43,13 @@ def go_on(view: View, member: int, **changes: Any) -> Proposal:
     return Proposal(**{**fields, **changes})
 
 
+def can_go_on(view: View, last: int) -> bool:
+    """Whether a lane can go on from the trial that it ended last: that one ended well, and its
+    state is there; a checkpoint that was found damaged is not."""
+    ended_well = view.status(last) in ("finished", "stopped")
+    return ended_well and bool(view.inheritable(np.array([last]))[0])
+
+
 def going_on_from(view: View) -> set[int]:
     """The checkpoints that idle lanes need to go on: their last trial's, or, where that failed for
     good, the one that it began from."""

@@ -19,7 +19,7 @@ from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm, Decision
 from heredity.evolution.exploit import Contest, Exploit, Truncation
 from heredity.evolution.explore import Explore, Perturb, as_explore
-from heredity.evolution.lanes import from_scratch, go_on, going_on_from
+from heredity.evolution.lanes import can_go_on, from_scratch, go_on, going_on_from
 from heredity.evolution.ready import Every
 from heredity.evolution.trial import Proposal
 from heredity.evolution.view import Ids, View
@@ -82,7 +82,7 @@ class PBT(Algorithm):
         last = int(view.latest[member])
         if last < 0:
             return from_scratch(view, member, "first start")
-        if view.status(last) in ("diverged", "failed"):
+        if not can_go_on(view, last):
             return self._rescue(view, member, last)
         taken_over = self._exploit(view, member, last)
         return taken_over or go_on(view, member)
@@ -101,7 +101,7 @@ class PBT(Algorithm):
     def _rescue(self, view: View, member: int, last: int) -> Proposal:
         """A new start for a lane that cannot go on: from a healthy donor, else from its own last
         good weights, else from the prior. Never from a step the lane has not paid for."""
-        status = str(view.status(last))
+        status = _what_is_wrong(view, last)
         contest = self._contest(view, member, int(view.steps[member]))
         rng = view.rng(member, int(view.turns[member]), "exploit")
         rule = self.exploit or Truncation()
@@ -198,17 +198,23 @@ class PBT(Algorithm):
             records: Ids = view.newest
             wanted = set(records[view.inheritable(records)].tolist())
         else:
-            wanted = view.records_since(int(self._next_steps(view).min()))
+            wanted = view.records_since(self._lowest_step(view))
         return wanted | going_on_from(view)
 
-    def _next_steps(self, view: View) -> Ids:
-        """The step at which each lane will be compared next."""
+    def _lowest_step(self, view: View) -> int:
+        """The lowest step at which a lane may be compared next: where it stands if it is idle, and
+        where its open trial began, should that fail."""
         steps = view.steps.copy()
         for trial in view.running:
             proposal = view.proposal(trial)
             if proposal.kind == "train":
-                steps[proposal.member] = proposal.stop
-        return steps
+                steps[proposal.member] = proposal.start
+        return int(steps.min())
+
+
+def _what_is_wrong(view: View, last: int) -> str:
+    status = view.status(last)
+    return str(status) if status in ("diverged", "failed") else "lost its checkpoint"
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -131,7 +131,7 @@ class Population(State):
         if event.checkpoint is None:
             return
         share = event.checkpoint.size_bytes // max(1, len(event.saved))
-        for trial, row in event.saved:
+        for trial, row in zip(event.saved, event.rows, strict=True):
             saved = replace(event.checkpoint, size_bytes=share, row=row)
             if self.kept[trial]:
                 self._let_go(trial)

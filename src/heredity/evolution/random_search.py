@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heredity.evolution.algorithm import Algorithm, Decision
-from heredity.evolution.lanes import from_scratch, go_on, going_on_from
+from heredity.evolution.lanes import can_go_on, from_scratch, go_on, going_on_from
 from heredity.evolution.trial import Proposal
 from heredity.evolution.view import View
 
@@ -29,7 +29,7 @@ class RandomSearch(Algorithm):
 
     def _next(self, view: View, member: int) -> Proposal:
         last = int(view.latest[member])
-        if last >= 0 and view.status(last) in ("finished", "stopped"):
+        if last >= 0 and can_go_on(view, last):
             return go_on(view, member)
         return from_scratch(
             view, member, "first start" if last < 0 else "new start after a failure"

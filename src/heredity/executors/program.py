@@ -129,8 +129,8 @@ class VectorProgram(Protocol):
         """Mean metrics of `count` evaluations of a saved row with fresh randomness, and their
         standard deviations as `<metric>_std`."""
 
-    def member(self, directory: Path, row: int) -> Any:
-        """One member's state, in the user's own structure, from a saved file."""
+    def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> Any:
+        """One member's state, in the user's own structure, from a saved file. Needs no `open`."""
 
     def close(self) -> None:
         """Let go of device memory. Safe to call twice."""

@@ -1,0 +1,129 @@
+"""A vector trainable in plain numpy: small, exact, and quick to start.
+
+Progress of 1 − 4·(x − 0.7)² a step, evaluated without noise; where `x` is above `limit`, the state
+becomes NaN. It does all that a program must do, so that drivers are tested without a framework.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heredity.executors.program import FRESH, Round, RoundScores, Setting
+from heredity.space import Space
+from heredity.trainables.trainable import Trainable
+
+Floats = NDArray[np.float64]
+
+
+def gain(x: Any) -> Any:
+    """Progress of one step: at most 1, where x is 0.7."""
+    return 1.0 - 4.0 * (x - 0.7) ** 2
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The vector trainable. Space: `x` in [0, 1]; objective: maximise "progress"."""
+
+    limit: float = 2.0
+
+    def program(
+        self, chunk: int | Literal["auto"] = "auto", devices: int | None = None
+    ) -> ArithmeticProgram:
+        """The program of a whole population."""
+        return ArithmeticProgram(self.limit, chunk)
+
+    def single(self) -> Trainable:
+        """One member as an ordinary Trainable."""
+        return Single(self.limit)
+
+
+class Single(Trainable):
+    """The same arithmetic for one member."""
+
+    def __init__(self, limit: float = 2.0) -> None:
+        self.limit = limit
+
+    def setup(self, hparams: Mapping[str, Any], seed: int) -> None:
+        self.progress = 0.0
+
+    def train(self, steps: int) -> None:
+        x = self.hparams["x"]
+        for _ in range(steps):
+            self.progress += float("nan") if x > self.limit else gain(x)
+
+    def evaluate(self) -> Any:
+        return {"progress": self.progress}
+
+    def save(self, directory: Path) -> None:
+        Path(directory, "progress.json").write_text(json.dumps(self.progress))
+
+    def load(self, directory: Path) -> None:
+        self.progress = json.loads(Path(directory, "progress.json").read_text())
+
+
+@dataclass
+class ArithmeticRows:
+    """A copy of the state: one row a member, then the best one."""
+
+    progress: Floats
+
+    def write(self, directory: Path) -> None:
+        np.save(directory / "progress.npy", self.progress, allow_pickle=False)
+
+
+class ArithmeticProgram:
+    """The program. It counts its rounds, for tests of what was done twice."""
+
+    def __init__(self, limit: float, chunk: int | Literal["auto"]) -> None:
+        self.limit = limit
+        self._chunk = chunk
+        self.rounds = 0
+        self._best = np.nan
+
+    def open(self, setting: Setting) -> None:
+        self.setting = setting
+        self._progress: Floats = np.zeros(setting.population)
+
+    @property
+    def chunk(self) -> int:
+        return self.setting.population if self._chunk == "auto" else self._chunk
+
+    def start(self, round: Round) -> None:
+        before = np.where(round.sources == FRESH, 0.0, self._progress[round.sources])
+        x = round.hparams["x"]
+        for _ in range(round.steps):
+            before = before + np.where(x > self.limit, np.nan, gain(x))
+        self._progress = before
+        self.rounds += 1
+
+    def finish(self) -> RoundScores:
+        return RoundScores({"progress": self._progress.copy()}, np.isfinite(self._progress))
+
+    def keep(self, row: int) -> None:
+        self._best = self._progress[row]
+
+    def copy(self) -> ArithmeticRows:
+        return ArithmeticRows(np.append(self._progress, self._best))
+
+    def load(self, directory: Path) -> None:
+        *rows, self._best = np.load(directory / "progress.npy", allow_pickle=False)
+        self._progress = np.array(rows)
+
+    def evaluate(
+        self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
+    ) -> Mapping[str, float]:
+        member = self.member(directory, row, hparams, self.setting.space)
+        return {"progress": member, "progress_std": 0.0}
+
+    def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> float:
+        return float(np.load(directory / "progress.npy", allow_pickle=False)[row])
+
+    def close(self) -> None:
+        """Nothing to let go of."""

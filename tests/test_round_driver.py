@@ -1,0 +1,212 @@
+"""Vectorized studies: the same decisions and the same promises, a round at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import heredity as hd
+from heredity.evolution import events as ev
+from heredity.evolution.population import Population
+from heredity.evolution.rounds import as_round, expand, outcomes_of, proposals_of
+from heredity.stores import open_store
+from heredity.testing.arithmetic import Arithmetic
+
+SCRIPT = """
+import sys
+import heredity as hd
+from heredity.testing.arithmetic import Arithmetic
+
+study = hd.Study(
+    Arithmetic(limit=0.95),
+    hd.Space(x=hd.Uniform(0.0, 1.0)),
+    objective=hd.maximize("progress"),
+    population=6, interval=5, budget=hd.Steps(60), name="s", storage=sys.argv[1],
+)
+study.run(hd.Vectorized(block=2), live="off")
+"""
+
+
+def study(storage: Path | str = ":memory:", **changes: Any) -> hd.Study:
+    options: dict[str, Any] = {
+        "objective": hd.maximize("progress"),
+        "population": 6,
+        "interval": 5,
+        "budget": hd.Steps(60),
+        "name": "s",
+        "storage": storage,
+        "algorithm": hd.PBT(mode="sync"),
+    }
+    space = hd.Space(x=hd.Uniform(0.0, 1.0))
+    return hd.Study(Arithmetic(changes.pop("limit", 2.0)), space, **{**options, **changes})
+
+
+def log_of(storage: Path) -> list[ev.Event]:
+    return list(open_store(storage, read_only=True).read("s"))
+
+
+def decisions(result: hd.Result) -> list[tuple[Any, ...]]:
+    return [
+        (
+            t.member,
+            t.turn,
+            t.kind,
+            t.weights_from,
+            dict(t.hparams),
+            t.start,
+            t.stop,
+            t.seed,
+            t.score,
+        )
+        for t in result.trials
+    ]
+
+
+class TestAgreement:
+    @pytest.mark.parametrize("limit", [2.0, 0.9], ids=["all finite", "some diverge"])
+    @pytest.mark.parametrize("block", [1, 3, 100])
+    def test_vectorized_and_inline_take_the_same_decisions(self, limit: float, block: int) -> None:
+        vectorized = study(limit=limit).run(hd.Vectorized(block=block), live="off")
+        inline = study(limit=limit).run(hd.Inline(), live="off")
+        assert decisions(vectorized) == decisions(inline)
+        assert vectorized.best.score == inline.best.score
+        assert vectorized.best.confirmed == inline.best.confirmed
+
+    def test_what_is_shown_live_equals_the_fold_of_what_was_written(self, tmp_path: Path) -> None:
+        result = study(tmp_path, limit=0.9).run(hd.Vectorized(block=4), live="off")
+        folded = Population.fold(log_of(tmp_path))
+        for name, value in vars(folded).items():
+            shown = vars(result.population)[name]
+            if isinstance(value, (int, str, dict, set, list, tuple)):
+                assert shown == value, name
+        assert folded.means.values.tobytes() == result.population.means.values.tobytes()
+        assert folded.kept.values.tobytes() == result.population.kept.values.tobytes()
+
+
+class TestRounds:
+    def rounds(self, tmp_path: Path) -> list[ev.RoundFinished]:
+        study(tmp_path, limit=0.5, algorithm=hd.PBT(measure=0.7)).run(
+            hd.Vectorized(block=2), live="off"
+        )
+        return [event for event in log_of(tmp_path) if isinstance(event, ev.RoundFinished)]
+
+    def test_a_round_is_one_event_and_expands_to_what_it_was_made_of(self, tmp_path: Path) -> None:
+        rounds = self.rounds(tmp_path)
+        assert len(rounds) == 12
+        assert any(event.diverged for event in rounds)
+        for event in rounds:
+            again = as_round(proposals_of(event), outcomes_of(event), event.elapsed_s)
+            assert expand(again) == expand(event)
+            assert len(expand(event)) == 3 * event.count
+
+    def test_only_the_last_round_of_a_block_names_a_checkpoint(self, tmp_path: Path) -> None:
+        named = [event.checkpoint is not None for event in self.rounds(tmp_path)]
+        assert named == [False, True] * 6
+
+
+class TestBlocks:
+    def test_the_best_is_always_a_checkpoint(self, tmp_path: Path) -> None:
+        """Also when it was reached in the middle of a block, or blocks ago."""
+        one = study(tmp_path, limit=0.9, final_evaluations=0)
+        best = one.run(hd.Vectorized(block=5), live="off").best
+        assert best.load() == pytest.approx(best.score)
+        assert (one.folder / "best").resolve() == best.checkpoint.resolve()
+
+    def test_old_blocks_go(self, tmp_path: Path) -> None:
+        one = study(tmp_path)
+        one.run(hd.Vectorized(block=1), live="off")
+        assert len(list(one.checkpoints.list())) == 1
+
+    def test_a_pinned_trial_keeps_its_block(self, tmp_path: Path) -> None:
+        one = study(tmp_path, budget=hd.Steps(10))
+        result = one.run(hd.Vectorized(block=1), live="off")
+        pinned = max(result.population.held)
+        result._log.append([ev.CheckpointPinned(pinned)])
+        study(tmp_path).run(hd.Vectorized(block=1), live="off")
+        later = hd.open("s", tmp_path).model(pinned)
+        assert later.checkpoint.is_dir()
+
+    def test_goes_on_from_the_last_block_when_the_budget_is_raised(self, tmp_path: Path) -> None:
+        study(tmp_path, budget=hd.Steps(25), final_evaluations=0).run(
+            hd.Vectorized(block=2), live="off"
+        )
+        longer = study(tmp_path, final_evaluations=0).run(hd.Vectorized(block=2), live="off")
+        straight = study(final_evaluations=0).run(hd.Vectorized(), live="off")
+        assert decisions(longer) == decisions(straight)
+
+
+class TestOthers:
+    def test_a_budget_of_trials_ends_with_a_round_that_is_not_full(self, tmp_path: Path) -> None:
+        result = study(tmp_path, budget=hd.Trials(20), final_evaluations=0).run(
+            hd.Vectorized(block=2), live="off"
+        )
+        assert result.population.ended_count == 20
+        assert result.best.load() == pytest.approx(result.best.score)
+
+    def test_what_others_append_meanwhile_is_taken_in(self, tmp_path: Path) -> None:
+        one = study(tmp_path)
+        asked = []
+
+        def ask_once(event: ev.Event) -> None:
+            if isinstance(event, ev.RoundFinished) and not asked:
+                asked.append(event)
+                study(tmp_path).inject({"x": 0.7})
+
+        result = one.run(hd.Vectorized(block=1), on_event=ask_once, live="off")
+        injected = [trial for trial in result.trials if trial.injection is not None]
+        assert [dict(trial.hparams) for trial in injected] == [{"x": 0.7}]
+        assert result.status == "ended"
+
+    def test_cannot_change_between_kinds_of_executor(self, tmp_path: Path) -> None:
+        study(tmp_path, budget=hd.Steps(10)).run(hd.Vectorized(), live="off")
+        with pytest.raises(hd.UsageError, match=r"begun on hd\.Vectorized"):
+            study(tmp_path, budget=hd.Steps(20)).run(hd.Inline(), live="off")
+
+    def test_an_ordinary_trainable_is_refused(self, tmp_path: Path) -> None:
+        one = hd.Study(
+            lambda session: None,
+            hd.Space(x=hd.Uniform(0, 1)),
+            objective=hd.maximize("q"),
+            interval=1,
+            budget=hd.Steps(1),
+            name="s",
+            storage=tmp_path,
+        )
+        with pytest.raises(hd.UsageError, match="VectorTrainable"):
+            one.run(hd.Vectorized(), live="off")
+
+
+POINTS = ["launch.before", "launch.after", "rename.before", "rename.after", "append.before"]
+POINTS += ["append.after", "release.after", "unlink.before", "unlink.after"]
+
+
+@pytest.mark.parametrize("visit", [1, 2])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_the_study_ends_as_if_it_had_not_been(
+    point: str, visit: int, tmp_path: Path
+) -> None:
+    """The log never names a checkpoint that is not whole, and the finished study is bitwise the one
+    of an uninterrupted run."""
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    environment = {**os.environ, "HEREDITY_CRASH_AT": f"{point}:{visit}"}
+    killed = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    if (tmp_path / "heredity.db").exists() and open_store(tmp_path).studies():
+        halfway = hd.open("s", tmp_path)
+        for trial in sorted(halfway.population.held):
+            assert halfway.model(trial).checkpoint.is_dir()
+    ended = study(tmp_path, limit=0.95, algorithm=None).run(hd.Vectorized(block=2), live="off")
+    one = study(limit=0.95, algorithm=None)
+    straight = one.run(hd.Vectorized(block=2), live="off")
+    assert ended.status == "ended"
+    assert decisions(ended) == decisions(straight)
+    assert ended.best.score == straight.best.score
+    assert study(tmp_path).checkpoints.root.is_dir()
+    left = {stored.uri for stored in study(tmp_path).checkpoints.list()}
+    assert left == {c.uri for t in ended.trials if (c := t.checkpoint)}
