@@ -10,10 +10,7 @@ reads on and decides again.
 
 from __future__ import annotations
 
-import os
-import socket
 import statistics
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,22 +19,27 @@ from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
 from heredity.errors import Conflict, UsageError
 from heredity.evolution import events as ev
-from heredity.evolution.collect import KEEP_RULES, KeepRule, releasable
+from heredity.evolution.collect import KEEP_RULES, KeepRule, expected_checkpoints, releasable
 from heredity.evolution.decide import Finals, next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.population import Population
-from heredity.evolution.trial import Checkpoint
+from heredity.evolution.trial import ENDED, Checkpoint
 from heredity.evolution.view import View
 from heredity.executors.base import Completed, Executor, Failed, Measured, Report, Task
+from heredity.forecast import disk_problem, size
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
+from heredity.pulse import Pulse
 from heredity.stores.base import Point
 
 WAIT_S = 1.0
-"""The longest wait before the driver looks for what others appended and notes that it is alive."""
+"""The longest wait for a report before the driver looks around."""
 
 TIMEOUT_FACTOR, TIMEOUT_FLOOR_S = 20.0, 600.0
 """A trial may take so many times the median of its study, and never less than the floor."""
+
+MEDIAN_OF = 101
+"""The trials whose median that is: the last ones."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,12 @@ class Driver:
         self._new_best = new_best
         self._best: int | None = None
         self._flying: dict[int, str] = {}
-        self._elapsed: deque[float] = deque(maxlen=101)
+        self._asked: set[int] = set()
+        self._foreseen = False
+        self._elapsed = deque(_last_elapsed(log.population), maxlen=MEDIAN_OF)
         self._collected_at = 0
         self._corrupt: set[int] = set()
-        self._name = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
-        self._alive_before_s = log.store.alive_s(log.study)
-        self._began = time.monotonic()
-        self._noted_s = 0.0
+        self._pulse = Pulse(log.store, log.study)
 
     # ------------------------------------------------------------------ the loop
 
@@ -129,13 +130,15 @@ class Driver:
         while True:
             if not self.stopping:
                 self._tick()
+                self._pause_if_short_of_disk()
+            self._pass_on_stops()
             self._launch()
             self._show(self)
             if not self._flying and (self.stopping or not self._can_go_on()):
-                self._beat()
+                self._pulse.beat()
                 return
             self._record(self.executor.wait(WAIT_S))
-            self._note_alive()
+            self._look_around()
 
     def stop(self) -> None:
         """Start nothing new; `run` returns when what runs is recorded."""
@@ -144,7 +147,7 @@ class Driver:
     @property
     def seconds(self) -> float:
         """How long drivers have been alive, this one included."""
-        return self._alive_before_s + time.monotonic() - self._began
+        return self._pulse.seconds
 
     def _can_go_on(self) -> bool:
         return self.log.population.status in ("running", "stopping")
@@ -180,6 +183,38 @@ class Driver:
         if self.settings.timeout_s is not None or not self._elapsed:
             return self.settings.timeout_s
         return max(TIMEOUT_FLOOR_S, TIMEOUT_FACTOR * statistics.median(self._elapsed))
+
+    def _pass_on_stops(self) -> None:
+        """Ask running trials to end early, once each, where an algorithm or a person wants that."""
+        wanted = self.log.population.stops & self._flying.keys()
+        for trial in sorted(wanted - self._asked):
+            self.executor.request_stop(trial)
+        self._asked = wanted
+
+    # ------------------------------------------------------------------ disk
+
+    def _pause_if_short_of_disk(self) -> None:
+        """Before a trial starts: pause if the checkpoints take too much, or will."""
+        population = self.log.population
+        if self._can_go_on() and population.waiting and (problem := self._disk_problem()):
+            self._append([ev.StudyPaused(problem)])
+
+    def _disk_problem(self) -> str | None:
+        population, limit = self.log.population, self.settings.disk_limit_bytes
+        kept, count = population.bytes_kept, len(population.held)
+        if limit is not None and kept > limit:
+            return (
+                f"{count} checkpoints take {size(kept)}, more than the limit of {size(limit)}: "
+                f"raise disk_limit_bytes, take pins off, or save less in each"
+            )
+        if self._foreseen or not count:
+            return None
+        self._foreseen = True
+        free = self.checkpoints.free_bytes()
+        d, keep, finalists = self.definition, self.settings.keep, self.settings.finals.count
+        slots = self.executor.slots
+        expected = expected_checkpoints(d, population.budget, keep, slots, finalists)
+        return disk_problem(expected * kept // count, limit, None if free is None else free + kept)
 
     # ------------------------------------------------------------------ recording
 
@@ -241,18 +276,12 @@ class Driver:
                 self._new_best(checkpoint)
             self._best = best
 
-    def _note_alive(self) -> None:
-        """Once a second: leave a sign of life, and read what others appended."""
-        alive_s = time.monotonic() - self._began
-        if alive_s - self._noted_s >= WAIT_S:
-            self._noted_s = alive_s
-            self._beat()
+    def _look_around(self) -> None:
+        """Now and then: leave a sign of life, and read what others appended."""
+        if self._pulse.due:
+            self._pulse.beat()
             self.log.refresh()
             self.log.save_snapshot()
-
-    def _beat(self) -> None:
-        alive_s = time.monotonic() - self._began
-        self.log.store.heartbeat(self.log.study, self._name, alive_s)
 
     # ------------------------------------------------------------------ releasing
 
@@ -294,6 +323,12 @@ class Driver:
                 break
         sweep(self.log, self.checkpoints)
         self._mark_best()
+
+
+def _last_elapsed(population: Population) -> list[float]:
+    """How long the last trials took, of those that ended."""
+    last = (population.trial(t) for t in range(len(population))[-MEDIAN_OF:])
+    return [trial.elapsed_s for trial in last if trial.status in ENDED]
 
 
 def lost_with_driver(population: Population, trial: int) -> ev.TrialFailed:
