@@ -119,7 +119,7 @@ def duration(seconds: float) -> str:
     """Seconds for a person to read.
 
     >>> duration(75), duration(4000)
-    ('1 min 15 s', '1 h 7 min')
+    ('1 min 15 s', '1 h 6 min')
     """
     whole = round(seconds)
     if whole < 60:

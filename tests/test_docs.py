@@ -1,0 +1,105 @@
+"""What the documents say is so: the Python of the README runs, every docstring example holds."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import heredity
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def modules() -> list[str]:
+    """Every module of the package, those that need an extra too: the tests install all of them."""
+    found = pkgutil.walk_packages(heredity.__path__, "heredity.")
+    return ["heredity", *sorted(module.name for module in found if "__main__" not in module.name)]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstring_examples_hold(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+def test_the_readmes_model_trains(tmp_path: Path) -> None:
+    """The thirty lines, as a newcomer saves and runs them."""
+    script = tmp_path / "digits.py"
+    script.write_text(BLOCKS[0])
+    run = subprocess.run(
+        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    accuracy = float(run.stdout.split()[0])
+    assert accuracy > 0.85
+    assert "batch_size" in run.stdout
+
+
+def test_the_readmes_function_trains(tmp_path: Path) -> None:
+    """The sketch of a function, with the four functions that it leaves to the reader."""
+    (tmp_path / "sketch.py").write_text(
+        f"""
+import json
+import heredity as hd
+
+def load(folder): return json.loads((folder / "x.json").read_text())
+def build(seed): return 5.0
+def update(state, lr): return state - lr * 2 * state
+def save(state, folder): (folder / "x.json").write_text(json.dumps(state))
+def evaluate(state): return state**2
+
+{BLOCKS[1]}
+
+study = hd.Study(train, hd.Space(lr=hd.LogUniform(1e-4, 0.3)), objective=hd.minimize("loss"),
+                 population=4, interval=5, budget=hd.Steps(20), name="sketch")
+if __name__ == "__main__":
+    print(study.run(hd.Inline(), live="off").best.score)
+"""
+    )
+    run = subprocess.run(
+        [sys.executable, "sketch.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 25
+
+
+def test_the_readme_has_all_its_blocks_tested() -> None:
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(path: str) -> None:
+    document = ROOT / path
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), f"{path} links to {target}"
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(example: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.strip()
