@@ -39,7 +39,7 @@ class Bench:
     members: int = 4
     budget: Any = field(default_factory=lambda: hd.Steps(100))
     speeds: Sequence[float] = (1.0, 1.0)
-    settings: Settings = Settings(finals=Finals(2, 2))
+    settings: Settings = field(default_factory=lambda: Settings(finals=Finals(2, 2)))
     size_bytes: int = 100
 
     def __post_init__(self) -> None:
