@@ -39,7 +39,7 @@ class Session:
         seed: of this trial's randomness. The global generators of Python, NumPy and torch are
             already seeded from it.
         device: where to train: "cpu", "cuda:0", …
-        member, trial: the lane, and the trial's number in the study.
+        member, turn, trial: the lane, the trial's number in it, and in the study.
         kind: "train", or "evaluate" to measure the restored weights again (then start == stop).
         evaluations: how many times the result is to be measured; 0: not at all.
         metric: the objective's name.
@@ -66,6 +66,7 @@ class Session:
         self.seed = trial.seed
         self.device = device
         self.member = trial.member
+        self.turn = trial.turn
         self.trial = trial.id
         self.kind = trial.kind
         self.evaluations = trial.evaluations

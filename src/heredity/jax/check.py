@@ -1,0 +1,224 @@
+"""The check of a user's functions before anything is trained: traced once, nothing is computed.
+
+Whatever is wrong is one `UsageError` in the user's own words. This file knows nothing of how a
+population is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from heredity.errors import HeredityError, UsageError, did_you_mean
+from heredity.executors.program import Setting
+from heredity.jax.hparams import Hparams, Values
+from heredity.jax.keys import require_sound_keys
+from heredity.jax.layout import Layout, outline
+from heredity.jax.liveness import dependencies
+from heredity.jax.member import Member
+from heredity.trainables.traces import one_line
+
+if TYPE_CHECKING:
+    from heredity.jax.trainable import VectorTrainable
+
+Attempt = Callable[[Values], Any]
+"""Traces a user function with these hparams, some of them plain values."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What tracing showed.
+
+    Attributes:
+        member: the functions, ready to be trained.
+        step_metrics, metrics: the names of what `step` and `evaluate` measure.
+    """
+
+    member: Member
+    step_metrics: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
+    """Trace the functions with stand-ins of the hparams and of a batch.
+
+    Raises `UsageError`: see `VectorProgram.open`.
+    """
+    require_sound_keys()
+    hparams = Hparams(setting.space)
+    hparams.require_traceable()
+    probe = _Probe(functions, hparams, setting.metric, batch)
+    layout = probe.layout()
+    member = Member(functions, hparams, setting.metric, layout)
+    state = list(layout.arrays)
+    step_metrics, lasting = probe.step(member, state)
+    metrics, deciding = probe.evaluate(member, state)
+    if functions.inherit is not None:
+        _traced("inherit", member.inherit, state, state)
+    if both := sorted(set(step_metrics) & set(metrics)):
+        raise UsageError(f"step and evaluate both measure `{both[0]}`: rename one of them")
+    _require_live(hparams, lasting | deciding, probe)
+    return Checked(member, step_metrics, metrics)
+
+
+class _Probe:
+    """Traces the three functions."""
+
+    def __init__(
+        self, functions: VectorTrainable, hparams: Hparams, metric: str, batch: Any
+    ) -> None:
+        self.functions = functions
+        self.hparams = hparams
+        self.metric = metric
+        self.batch = batch
+        self.key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+        self.values = hparams.shapes()
+
+    def layout(self) -> Layout:
+        """Of what `init` returns."""
+        layout: Layout = self._try("init", self._init)
+        if not layout.arrays:
+            raise UsageError("init returned a state without any array: return what step trains")
+        return layout
+
+    def _init(self, values: Values) -> Layout:
+        plain, shapes = _parted(values)
+        return outline(
+            lambda key, traced: self.functions.init(key, self.hparams.given({**plain, **traced})),
+            self.key,
+            shapes,
+        )
+
+    def step(self, member: Member, state: list[Any]) -> tuple[tuple[str, ...], set[str]]:
+        """Names of the step metrics, and of the hparams that the new state depends on."""
+        closed, (_, metrics) = self._try(
+            "step",
+            lambda values: self._jaxpr(
+                lambda v, s, b, k: member.step(s, v, b, k), values, state, self.batch, self.key
+            ),
+        )
+        found = self._sources(closed, range(len(state)))
+        return tuple(metrics), found
+
+    def evaluate(self, member: Member, state: list[Any]) -> tuple[tuple[str, ...], set[str]]:
+        """Names of the metrics, and of the hparams that the score depends on."""
+        closed, metrics = self._try(
+            "evaluate",
+            lambda values: self._jaxpr(
+                lambda v, s, k: member.evaluate(s, v, k), values, state, self.key
+            ),
+        )
+        if self.metric not in metrics:
+            raise UsageError(
+                f"evaluate gave no metric `{self.metric}`, which is the objective."
+                f"{did_you_mean(self.metric, metrics)}"
+            )
+        score = sorted(metrics).index(self.metric)  # a dict's leaves are in the order of its keys
+        return tuple(metrics), self._sources(closed, [score])
+
+    def init_reads(self, name: str) -> bool:
+        """Whether a fresh state depends on a hparam."""
+        flat = jax.make_jaxpr(
+            lambda v, k: [
+                leaf
+                for leaf in jax.tree.leaves(self.functions.init(k, self.hparams.given(v)))
+                if isinstance(leaf, jax.Array)
+            ]
+        )(self.values, self.key)
+        return name in self._sources(flat, range(len(flat.jaxpr.outvars)))
+
+    def _jaxpr(self, function: Callable[..., Any], values: Values, *rest: Any) -> Any:
+        plain, shapes = _parted(values)
+        return jax.make_jaxpr(
+            lambda traced, *rest: function({**plain, **traced}, *rest), return_shape=True
+        )(shapes, *rest)
+
+    def _sources(self, closed: Any, outputs: Any) -> set[str]:
+        names = sorted(self.values)  # the order of a dict's leaves
+        others = len(closed.jaxpr.invars) - len(names)
+        inputs = [frozenset({i}) for i in range(len(names))] + [frozenset[int]()] * others
+        found = dependencies(closed.jaxpr, inputs)
+        return {names[i] for output in outputs for i in found[output]}
+
+    def _try(self, what: str, attempt: Attempt) -> Any:
+        """Trace; if that needs a plain value, find out of which hparam."""
+        try:
+            return _traced(what, attempt, self.values)
+        except UsageError as error:
+            cause = error.__cause__
+            if isinstance(cause, KeyError) and cause.args[0] not in self.hparams.space:
+                known = did_you_mean(str(cause.args[0]), self.hparams.space)
+                raise UsageError(f"{error}. Hparams are declared in the space.{known}") from cause
+            if cause is None or not (name := self._culprit(attempt)):
+                raise
+            raise UsageError(
+                f"{what} needs the plain value of the hparam `{name}` (as a shape, in a Python "
+                f"`if`, or in NumPy), but all members train as one program, in which it is traced: "
+                "mask, or use jnp.where or lax.cond, or declare it hd.Constant(…)"
+            ) from cause
+
+    def _culprit(self, attempt: Attempt) -> str:
+        """The hparam whose plain value would let the function be traced; empty if none."""
+        for name in self.values:
+            if _passes(attempt, {**self.values, name: self.hparams.example(name)}):
+                return name
+        plain = {name: self.hparams.example(name) for name in self.values}
+        if not _passes(attempt, plain):
+            return ""
+        return next(
+            name for name in self.values if not _passes(attempt, {**plain, name: self.values[name]})
+        )
+
+
+def _parted(values: Values) -> tuple[Values, Values]:
+    """Plain values and stand-ins."""
+    stands = {n: v for n, v in values.items() if isinstance(v, jax.ShapeDtypeStruct)}
+    return {n: v for n, v in values.items() if n not in stands}, stands
+
+
+def _passes(attempt: Attempt, values: Values) -> bool:
+    try:
+        attempt(values)
+    except Exception:
+        return False
+    return True
+
+
+def _traced(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that traces user code, and put what it raises in the user's words."""
+    try:
+        with jax.checking_leaks():
+            return function(*arguments)
+    except HeredityError:
+        raise
+    except Exception as error:
+        raise UsageError(_in_words(what, error)) from error
+
+
+def _in_words(what: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, jax.errors.UnexpectedTracerError) or "Leaked" in text:
+        return (
+            f"{what} keeps a traced value beyond its call (in a global, an attribute or a list "
+            "outside): return it as part of the state or as a metric instead"
+        )
+    return f"{what} cannot be traced: {one_line(error)}"
+
+
+def _require_live(hparams: Hparams, live: set[str], probe: _Probe) -> None:
+    for name in hparams.dtypes:
+        if name in live:
+            continue
+        if probe.init_reads(name):
+            raise UsageError(
+                f"only init reads the hparam `{name}`: it would have no effect on a member that "
+                "takes over another. Use it in step or evaluate, or declare it hd.Constant(…)"
+            )
+        raise UsageError(
+            f"nothing that lasts depends on the hparam `{name}`: neither the state that step "
+            f'returns nor the score. Use hparams["{name}"] where it takes effect, or take it out '
+            "of the space"
+        )

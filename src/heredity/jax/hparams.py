@@ -1,0 +1,161 @@
+"""Hparams as user functions get them: arrays that differ between members, and plain constants.
+
+Also their ramps: hparams on their way from old to new during a round's first steps, interpolated
+on each parameter's own scale as `Space.interpolate` does. This file knows nothing of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from heredity.errors import UsageError
+from heredity.executors.program import Round, traced
+from heredity.space import (
+    Integer,
+    LogInteger,
+    LogUniform,
+    Ordinal,
+    ReverseLogUniform,
+    Space,
+    Uniform,
+)
+
+Values = dict[str, Any]
+"""Of traced hparams, by name: of one member, or of all with the members first."""
+
+
+@dataclass(frozen=True)
+class Hparams:
+    """The hparams of a space: which are traced, in which dtype, and how they ramp."""
+
+    space: Space
+
+    @cached_property
+    def constants(self) -> dict[str, Any]:
+        """Those with one value for all, which user functions get as it was written."""
+        return {name: p.quantile(0.5) for name, p in self.space.items() if p.kind == "constant"}
+
+    @cached_property
+    def dtypes(self) -> dict[str, Any]:
+        """Of the traced ones: the default float dtype, or int32."""
+        real = jax.dtypes.canonicalize_dtype(float)
+        found = {}
+        for name, parameter in self.space.items():
+            if name not in self.constants:
+                example = traced(self.space, name, [parameter.quantile(0.5)])
+                found[name] = np.dtype(np.int32) if example.dtype == np.int64 else real
+        return found
+
+    def require_traceable(self) -> None:
+        """Raise `UsageError` for hparams that come with the weights: one program has one shape."""
+        for name in self.dtypes:
+            if name in self.space.kept:
+                raise UsageError(
+                    f"`{name}` is part of the weights ({self.space[name]!r}) and so would give "
+                    "members of different shapes, which cannot train as one program: declare it "
+                    "hd.Constant(…), or train with hd.Processes()"
+                )
+
+    def shapes(self) -> Values:
+        """Stand-ins of one member's traced hparams, to trace functions with."""
+        return {name: jax.ShapeDtypeStruct((), dtype) for name, dtype in self.dtypes.items()}
+
+    def given(self, values: Values) -> Values:
+        """What a user function gets: traced values and constants, in declared order."""
+        return {
+            name: self.constants[name] if name in self.constants else values[name]
+            for name in self.space
+        }
+
+    def example(self, name: str) -> Any:
+        """One plain Python value, as a user function would get it if it were not traced."""
+        return traced(self.space, name, [self.space[name].quantile(0.5)])[0].item()
+
+    def cast(self, values: Mapping[str, Any]) -> Values:
+        """The values of a round in the device's precision."""
+        return {name: np.asarray(values[name], dtype) for name, dtype in self.dtypes.items()}
+
+    def of_one(self, hparams: Mapping[str, Any]) -> Values:
+        """A member's plain hparams as a round of a population of one gives them."""
+        return {name: traced(self.space, name, [hparams[name]]) for name in self.dtypes}
+
+    # Ramps ------------------------------------------------------------------------------
+
+    @cached_property
+    def _ramped(self) -> tuple[str, ...]:
+        names = (name for name in self.dtypes if name not in self.space.kept)
+        return tuple(name for name in names if self.space[name].kind != "categorical")
+
+    def ramp(self, round: Round) -> dict[str, Any]:
+        """What `at` needs of a round: for each ramped hparam its two ends on its own scale."""
+        population = len(round.sources)
+        steps = np.zeros(population) if round.ramp_steps is None else round.ramp_steps
+        before = round.hparams if round.ramp_from is None else round.ramp_from
+        return {"steps": np.asarray(steps, np.int32)} | {
+            name: tuple(self._place(name, ends[name]) for ends in (before, round.hparams))
+            for name in self._ramped
+        }
+
+    def at(self, values: Values, ramp: Mapping[str, Any], step: Any) -> Values:
+        """One member's hparams in a round's `step`, traced; the ramp ends with its last step."""
+        fraction = jnp.minimum((step + 1) / jnp.maximum(ramp["steps"], 1), 1.0)
+        between = dict(values)
+        for name in self._ramped:
+            start, end = ramp[name]
+            there = (fraction >= 1.0) | (start == end)
+            way = _value(self.space[name], start + fraction * (end - start))
+            between[name] = jnp.where(there, values[name], way.astype(self.dtypes[name]))
+        return between
+
+    def _place(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        parameter = self.space[name]
+        real = jax.dtypes.canonicalize_dtype(float)
+        places = [_place(parameter, value) for value in np.asarray(values).tolist()]
+        return np.asarray(places, real)
+
+
+def _place(parameter: Any, value: Any) -> float:
+    """Where a traced value lies on its parameter's scale; an ordered choice, by its index."""
+    if isinstance(parameter, Ordinal):
+        return float(value if _by_index(parameter) else parameter.index(value))
+    return float(parameter.axis.warp(parameter.clip(value)))
+
+
+def _value(parameter: Any, place: Any) -> Any:
+    """The inverse of `_place`, for traced places; whole numbers and choices round."""
+    if isinstance(parameter, Ordinal):
+        index = jnp.floor(place + 0.5).astype(jnp.int32)
+        return index if _by_index(parameter) else _table(parameter.choices)[index]
+    value = _UNWARP[type(parameter)](place)
+    return jnp.clip(jnp.floor(value + 0.5) if parameter.margin else value, *parameter.bounds)
+
+
+def _by_index(parameter: Ordinal) -> bool:
+    return not all(
+        isinstance(c, int | float) and not isinstance(c, bool) for c in parameter.choices
+    )
+
+
+def _table(choices: Sequence[Any]) -> Any:
+    return jnp.asarray(np.array(choices, np.float64).astype(jax.dtypes.canonicalize_dtype(float)))
+
+
+def _same(place: Any) -> Any:
+    return place
+
+
+_UNWARP: dict[type, Any] = {
+    Uniform: _same,
+    Integer: _same,
+    LogUniform: jnp.exp,
+    LogInteger: jnp.exp,
+    ReverseLogUniform: lambda place: -jnp.expm1(-place),
+}

@@ -1,0 +1,48 @@
+"""Random keys: folded from (seed, purpose, member, turn, number), so none is ever stored.
+
+A member's state holds no key, so a donor's randomness is never inherited, and a study that goes on
+after a crash draws what it would have drawn. This file knows nothing of what is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from heredity.errors import UsageError
+
+Purpose = Literal["init", "step", "batch", "evaluate"]
+
+_PURPOSES: tuple[Purpose, ...] = ("init", "step", "batch", "evaluate")
+"""The position is part of the key, so the order never changes."""
+
+
+def require_sound_keys() -> None:
+    """Raise `UsageError` for a default generator whose draws are wrong under `vmap`.
+
+    The documentation of JAX warns of it: mapped over a batch of keys, `rbg` draws from the first.
+    """
+    name = str(jax.config.read("jax_default_prng_impl"))
+    if "rbg" in name:
+        raise UsageError(
+            f"JAX's default random generator is {name!r}, which draws the same for all members of "
+            'a population: remove jax_default_prng_impl, or set it to "threefry2x32"'
+        )
+
+
+def root(seed: int, purpose: Purpose) -> Any:
+    """The key from which all of a study's keys of one purpose are folded."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_PURPOSES.index(purpose),))
+    return wrapped(sequence.generate_state(2, np.uint32))
+
+
+def wrapped(words: Any) -> Any:
+    """A key of its two words."""
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def member_key(key: Any, member: Any, turn: Any) -> Any:
+    """The key of one member's turn, for traced numbers too."""
+    return jax.random.fold_in(jax.random.fold_in(key, member), turn)

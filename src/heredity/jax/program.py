@@ -1,0 +1,280 @@
+"""The VectorProgram of JAX: holds a population's state on the devices and trains it round by round.
+
+One compiled program a round, one transfer of its results. The parts know how: `rounds` what a
+round computes, `takeovers` how rows are copied, `placement` where they are, `memory` how many train
+at once, `saved` what is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from heredity.errors import UsageError
+from heredity.executors.program import FRESH, Ints, Round, RoundScores, Setting
+from heredity.jax import memory
+from heredity.jax.check import Checked, check
+from heredity.jax.data import Batches, Stream, as_feed, resident
+from heredity.jax.hparams import Hparams
+from heredity.jax.keys import root, wrapped
+from heredity.jax.layout import Arrays
+from heredity.jax.placement import Placement, Program
+from heredity.jax.reading import Reader
+from heredity.jax.rounds import Rounds
+from heredity.jax.saved import SavedRows, read_row, read_rows, stacked
+from heredity.jax.takeovers import Takeovers
+from heredity.trainables.metrics import mean_of
+
+if TYPE_CHECKING:
+    from heredity.jax.trainable import VectorTrainable
+
+
+class JaxProgram:
+    """A population of `VectorTrainable`s; see `VectorProgram` for the methods' contract.
+
+    Args:
+        functions: the user's.
+        chunk: members that train at once on each device; "auto" is as many as have room.
+        devices: to share the population equally; by default the first one.
+
+    Attributes:
+        members: whose turn is trained in each row, a part of its randomness; each row's own.
+    """
+
+    members: NDArray[np.int32]
+
+    def __init__(
+        self,
+        functions: VectorTrainable,
+        chunk: Any = "auto",
+        devices: Sequence[Any] | None = None,
+    ) -> None:
+        self._functions = functions
+        self._wanted = chunk
+        self._devices = tuple(devices or jax.devices()[:1])
+        self._feed = as_feed(functions.data)
+        self._reader = Reader(self._feed.make_iterator) if isinstance(self._feed, Stream) else None
+        self._state: Arrays | None = None
+        self._best: Arrays | None = None
+        self._rounds_of: dict[int, Program] = {}
+        self._running: tuple[Any, NDArray[np.bool_]] | None = None
+
+    # Opening ----------------------------------------------------------------------------
+
+    def check(self, setting: Setting) -> None:
+        """Check the user's functions; nothing is compiled. Enough for `member`."""
+        self._checked: Checked = check(self._functions, setting, self._batch())
+        self._setting = setting
+
+    def open(self, setting: Setting) -> None:
+        self.check(setting)
+        self.members = np.arange(setting.population, dtype=np.int32)
+        self._placement = Placement(self._devices, setting.population)
+        self._data = self._placement.put(resident(self._feed), "all")
+        self._rounds = self._rounds_in(self._placement.local)
+        with memory.reporting(self._placement.local, self._placement.local):
+            chunk, program = self._chosen(setting.interval)
+        self._rounds = self._rounds_in(chunk)
+        self._rounds_of = {setting.interval: program}
+
+    @property
+    def chunk(self) -> int:
+        return self._rounds.chunk
+
+    @property
+    def hparams(self) -> Hparams:
+        """The declared hparams."""
+        return self._checked.member.hparams
+
+    def _batch(self) -> Any:
+        """A stand-in of what `step` gets."""
+        feed = self._feed
+        if isinstance(feed, Batches):
+            return jax.tree.map(lambda a: _shape(a, (feed.batch_size, *a.shape[1:])), feed.arrays)
+        if self._reader is not None:
+            return jax.tree.map(lambda a: _shape(a, np.shape(a)), self._reader.example())
+        return None
+
+    def _rounds_in(self, chunk: int) -> Rounds:
+        setting = self._setting
+        return Rounds(self._checked, self._feed, setting.seed, chunk, setting.ramps)
+
+    def _chosen(self, steps: int) -> tuple[int, Program]:
+        rows = self._placement.local
+        if self._wanted != "auto":
+            chunk = memory.checked_chunk(self._wanted, rows)
+            return chunk, self._compiled(steps, chunk)
+        limit = memory.limit_bytes(self._devices[0])
+        return memory.largest_chunk(partial(self._compiled, steps), rows, limit)
+
+    def _compiled(self, steps: int, chunk: int) -> Program:
+        """A round of `steps` steps."""
+        rounds = self._rounds_in(chunk)
+        common = {"measured": _shape(True), "step": jax.ShapeDtypeStruct((), np.int32)}
+        data: Any = self._data
+        if self._reader is not None:
+            data = jax.tree.map(lambda a: _shape(a, (steps, *a.shape)), self._batch())
+        return self._placement.compile(
+            lambda state, table, common, data: rounds.run(state, table, common, data, steps),
+            [("rows", self._shapes), ("rows", self._table), ("all", common), ("all", data)],
+            ["rows", "rows"],
+            donate=0,
+        )
+
+    @property
+    def _shapes(self) -> list[jax.ShapeDtypeStruct]:
+        population = self._setting.population
+        layout = self._checked.member.layout
+        return [jax.ShapeDtypeStruct((population, *a.shape), a.dtype) for a in layout.arrays]
+
+    @property
+    def _table(self) -> Any:
+        """The table of some round, to compile with."""
+        count = self._setting.population
+        dtypes = self.hparams.dtypes
+        example = self.hparams.example
+        zeros = np.zeros(count, np.int64)
+        hparams = {name: np.full(count, example(name), dtype) for name, dtype in dtypes.items()}
+        ones = np.ones(count, np.bool_)
+        return self._rounds.table(Round(zeros, zeros, zeros, hparams, 1, ones), self.members)
+
+    # Rounds -----------------------------------------------------------------------------
+
+    def start(self, round: Round) -> None:
+        with memory.reporting(self.chunk, self._placement.local):
+            self._start(round)
+        if self._reader is not None:
+            following = int(round.starts.max()) + round.steps
+            self._reader.prefetch(following, self._setting.interval, self._put)
+
+    def _start(self, round: Round) -> None:
+        table = self._rounds.table(round, self.members)
+        state = self._begun(round.sources, table)
+        step = int(round.starts.max())
+        common = {"measured": np.asarray(round.measured.any()), "step": np.int32(step)}
+        data = self._data
+        if self._reader is not None:
+            data = self._reader.take(step, round.steps, self._put)
+        program = self._program(round.steps)
+        rows, shared = self._placement.put(table, "rows"), self._put(common)
+        self._state, result = program(state, rows, shared, data)
+        self._running = result, round.measured
+
+    def _begun(self, sources: Ints, table: Any) -> Arrays:
+        """The state that a round trains from. The one before is used up."""
+        state, self._state = self._state, None
+        fresh = np.flatnonzero(sources == FRESH)
+        if len(fresh) == len(sources):
+            return self._init(self._placement.put({**table, "ramp": {}}, "rows"))  # type: ignore[no-any-return]
+        if state is None:
+            raise UsageError(
+                "a program's first round starts all rows from scratch, or after load()"
+            )
+        state = self._takeovers.carry_out(state, sources)
+        return self._takeovers.start_afresh(state, {**table, "ramp": {}}, fresh)
+
+    def finish(self) -> RoundScores:
+        assert self._running is not None
+        (result, measured), self._running = self._running, None
+        with memory.reporting(self.chunk, self._placement.local):
+            columns = np.asarray(jax.device_get(result), np.float64).T
+        metrics = dict(zip(self._rounds.names, columns[1:], strict=True))
+        scored = np.isfinite(metrics[self._setting.metric]) | ~measured
+        return RoundScores(metrics, (columns[0] == 1.0) & scored)
+
+    def _program(self, steps: int) -> Program:
+        if steps not in self._rounds_of:
+            self._rounds_of[steps] = self._compiled(steps, self.chunk)
+        return self._rounds_of[steps]
+
+    def _put(self, tree: Any) -> Any:
+        return self._placement.put(tree, "all")
+
+    @cached_property
+    def _init(self) -> Program:
+        table = {**self._table, "ramp": {}}
+        return self._placement.compile(self._rounds.init, [("rows", table)], ["rows"])
+
+    @cached_property
+    def _takeovers(self) -> Takeovers:
+        return Takeovers(self._placement, self._rounds, self._shapes)
+
+    # Copies and files -------------------------------------------------------------------
+
+    def keep(self, row: int) -> None:
+        self._best = self.row(row)
+
+    def row(self, number: int) -> Arrays:
+        """A copy of one row."""
+        return self._takeovers.row(self._standing, number)
+
+    def copy(self) -> SavedRows:
+        arrays = stacked(self._standing, self._best)
+        return SavedRows(self._checked.member.layout, arrays, self._setting.population)
+
+    def load(self, directory: Path) -> None:
+        arrays, population, best = read_rows(directory, self._checked.member.layout)
+        if population != self._setting.population:
+            raise UsageError(
+                f"{directory} holds a population of {population}, not {self._setting.population}"
+            )
+        self._state = self._placement.put([array[:population] for array in arrays], "rows")
+        self._best = self._put([array[population] for array in arrays]) if best else None
+
+    @property
+    def _standing(self) -> Arrays:
+        if self._state is None:
+            raise UsageError("the program holds no state: train a round, or load one, first")
+        return self._state
+
+    def evaluate(
+        self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
+    ) -> Mapping[str, float]:
+        state = self._put(read_row(directory, self._checked.member.layout, row))
+        return mean_of([self.measure(state, hparams, seed, number) for number in range(count)])
+
+    def measure(
+        self, state: Arrays, hparams: Mapping[str, Any], seed: int, number: int
+    ) -> dict[str, float]:
+        """Evaluation `number` of one member, with randomness of `seed`."""
+        values = self.hparams.cast(self.hparams.of_one(hparams))
+        values = {name: value[0] for name, value in values.items()}
+        words = np.asarray(jax.random.key_data(root(seed, "evaluate")))
+        found = self._measure(state, *map(self._put, (values, words, np.int32(number))))
+        return {name: float(value) for name, value in jax.device_get(found).items()}
+
+    @cached_property
+    def _measure(self) -> Program:
+        member = self._checked.member
+
+        def measured(state: Arrays, values: Any, words: Any, number: Any) -> Any:
+            key = jax.random.fold_in(wrapped(words), number)
+            return member.evaluate(state, values, key)
+
+        shapes = list(member.layout.arrays), member.hparams.shapes()
+        words, number = jax.ShapeDtypeStruct((2,), np.uint32), jax.ShapeDtypeStruct((), np.int32)
+        return self._placement.compile(
+            measured, [("all", shape) for shape in (*shapes, words, number)], ["all"]
+        )
+
+    def member(self, directory: Path, row: int) -> Any:
+        layout = self._checked.member.layout
+        return layout.unpack([jnp.asarray(array) for array in read_row(directory, layout, row)])
+
+    def close(self) -> None:
+        self._state = self._best = self._data = self._running = None
+        self._rounds_of = {}
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _shape(array: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:
+    dtype = jax.dtypes.canonicalize_dtype(np.result_type(array))
+    return jax.ShapeDtypeStruct(np.shape(array) if shape is None else shape, dtype)

@@ -1,0 +1,80 @@
+"""The VectorTrainable of JAX: what a user writes for one member, trained as a whole population.
+
+This file is what users hold; it knows nothing of how a population is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from heredity.errors import UsageError
+from heredity.jax.data import as_feed
+
+if TYPE_CHECKING:
+    from heredity.executors.program import Setting
+    from heredity.jax.program import JaxProgram
+    from heredity.trainables.trainable import Trainable
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTrainable:
+    """Pure functions for one member; `heredity` trains all members with them at once.
+
+        def init(key, hparams): ...                 # → state: any pytree of arrays
+        def step(state, hparams, batch, key): ...   # → state, or (state, {"loss": …})
+        def evaluate(state, hparams, key): ...      # → a number, or {"accuracy": …}
+
+    Hparams are traced values: compute with them, `optax.adam(hparams["lr"])` inside `step`. A
+    categorical one is the index of its choice, for `jax.lax.switch`; a constant is a plain value.
+    `key` is another one for every member, turn and step: nothing random belongs in the state.
+    Arrays that the functions refer to (a frozen network, a data set) exist once for all members.
+
+    Attributes:
+        init: makes a member's state.
+        step: trains it one step. Metrics are averaged over the interval.
+        evaluate: measures it.
+        data: `batches(arrays, batch_size)` or `stream(make_iterator)`; by default `batch` is None.
+        inherit: `inherit(own, donor) → state` for what must not be copied, such as an environment's
+            state; by default all of the donor's is.
+    """
+
+    init: Callable[[Any, Any], Any]
+    step: Callable[[Any, Any, Any, Any], Any]
+    evaluate: Callable[[Any, Any, Any], Any]
+    data: Any = None
+    inherit: Callable[[Any, Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("init", "step", "evaluate"):
+            if not callable(getattr(self, name)):
+                raise UsageError(f"{name} is a function, not {getattr(self, name)!r:.80}")
+        if self.inherit is not None and not callable(self.inherit):
+            raise UsageError(f"inherit is inherit(own, donor) → state, not {self.inherit!r:.80}")
+        as_feed(self.data)
+
+    def program(
+        self, chunk: int | Literal["auto"] = "auto", devices: Sequence[Any] | None = None
+    ) -> JaxProgram:
+        """The population's program; see `VectorProgram`.
+
+        Args:
+            chunk: members that train at once on each device; "auto" is as many as have room.
+            devices: JAX devices that share the population equally; by default the first one.
+        """
+        from heredity.jax.program import JaxProgram
+
+        return JaxProgram(self, chunk, devices)
+
+    def single(self, setting: Setting) -> Callable[[], Trainable]:
+        """Makes an ordinary Trainable of the same functions, one member each.
+
+        It draws from the same keys as the member of a population would, so a study can be compared
+        between one program and processes.
+        """
+        from functools import partial
+
+        from heredity.jax.single import SingleTrainable
+
+        return partial(SingleTrainable, self, setting)
