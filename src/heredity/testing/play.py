@@ -103,7 +103,8 @@ class Play:
         """Give waiting trials to idle slots."""
         population = self.population
         while self._idle and population.waiting and population.status in ("running", "stopping"):
-            trial, slot = population.waiting[0], self._idle.pop(0)
+            trial, slot = population.waiting[0], min(self._idle)
+            self._idle.remove(slot)
             self.append(ev.TrialStarted(trial, population.attempt_of(trial) + 1, f"slot {slot}"))
             heapq.heappush(self._flying, (self.seconds + self._duration(trial, slot), trial, slot))
 
