@@ -1,5 +1,8 @@
 """`heredity.torch`: Trainables for PyTorch."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from heredity.errors import MissingExtra
 
 try:
@@ -9,4 +12,27 @@ except ImportError as error:
 
 from heredity.torch.trainable import Trainable
 
-__all__ = ["Trainable"]
+if TYPE_CHECKING:
+    from heredity.torch.vector.data import batches
+    from heredity.torch.vector.optimizers import SGD, Adam, AdamW, RMSprop
+    from heredity.torch.vector.trainable import VectorTrainable
+
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop", "Trainable", "VectorTrainable", "batches"]
+
+# Loaded when first used: workers of single members do without.
+_HOMES = {
+    "SGD": "heredity.torch.vector.optimizers",
+    "Adam": "heredity.torch.vector.optimizers",
+    "AdamW": "heredity.torch.vector.optimizers",
+    "RMSprop": "heredity.torch.vector.optimizers",
+    "VectorTrainable": "heredity.torch.vector.trainable",
+    "batches": "heredity.torch.vector.data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'heredity.torch' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

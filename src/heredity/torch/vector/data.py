@@ -23,6 +23,9 @@ from heredity.torch.vector.draws import Purpose, below, bits, fold, member_keys
 AHEAD = 1 << 18
 """How many indices are drawn with replacement at a time: few kernels, little memory."""
 
+SHARED_LANE = np.array([-1])
+"""The member that draws for all."""
+
 SORTED_AT_ONCE = 1 << 24
 """How many elements are shuffled at a time; bounds the memory that a sort takes."""
 
@@ -58,7 +61,7 @@ def batches(
         raise UsageError("batches() needs arrays, such as batches((x, y), 64)")
     if len(set(lengths)) > 1:
         raise UsageError(f"batches() needs arrays of equal length, not {_listed(lengths)}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if type(batch_size) is not int or batch_size < 1:
         raise UsageError(
             f"batch_size is a whole number of at least 1, not {batch_size!r:.80}: it is a shape, "
             "so it is the same for all members"
@@ -96,8 +99,7 @@ class Stream:
         self._count = len(self._leaves[0])
         self._epoch_steps = max(1, self._count // data.size)
         lanes = 1 if data.shared else population
-        self._members = np.arange(lanes, dtype=np.int64)
-        self._ordered = np.full(lanes, -1, dtype=np.int64)
+        self._ordered = np.full((lanes, 2), -1, dtype=np.int64)
         self._order = torch.empty(0 if data.replace else (lanes, self._count), dtype=torch.int32)
         self._order = self._order.to(device)
 
@@ -106,11 +108,18 @@ class Stream:
         """Whether a batch has no population axis, because all members see the same one."""
         return self._data.shared
 
-    def begin(self, starts: NDArray[np.int64], turns: NDArray[np.int64]) -> None:
-        """A round begins; arrays have one entry a member. A shared stream goes by the furthest."""
-        self._starts = starts.max(keepdims=True) if self.shared else starts
-        turns = turns.max(keepdims=True) if self.shared else turns
-        self._keys = member_keys(self._seed, self._members, turns, Purpose.BATCH, self._device)
+    def begin(
+        self, members: NDArray[np.int64], starts: NDArray[np.int64], turns: NDArray[np.int64]
+    ) -> None:
+        """A round begins; arrays have one entry a row. A shared stream goes by the furthest."""
+        if self.shared:
+            members, starts, turns = (
+                SHARED_LANE,
+                starts.max(keepdims=True),
+                turns.max(keepdims=True),
+            )
+        self._members, self._starts = members, starts
+        self._keys = member_keys(self._seed, members, turns, Purpose.BATCH, self._device)
         self._ahead: tuple[slice, int, Tensor] | None = None
 
     def batch(self, rows: slice, step: int) -> Any:
@@ -140,8 +149,9 @@ class Stream:
     def _next(self, rows: slice, step: int) -> Tensor:
         """Without replacement: the next part of each member's order."""
         epochs, places = np.divmod(self._starts[rows] + step, self._epoch_steps)
-        if (stale := self._ordered[rows] != epochs).any():
-            self._shuffle(np.flatnonzero(stale) + rows.start, epochs[stale])
+        wanted = np.stack([self._members[rows], epochs], axis=1)
+        if (stale := (self._ordered[rows] != wanted).any(axis=1)).any():
+            self._shuffle(np.flatnonzero(stale) + rows.start, wanted[stale])
         size, first = self._data.size, int(places[0])
         order = self._order[rows]
         if (places == first).all():
@@ -149,17 +159,16 @@ class Stream:
         offsets = torch.from_numpy(places * size).to(self._device)
         return order.gather(1, offsets[:, None] + torch.arange(size, device=self._device))
 
-    def _shuffle(self, lanes: NDArray[np.int64], epochs: NDArray[np.int64]) -> None:
-        """Give lanes the orders of their epochs."""
-        self._ordered[lanes] = epochs
+    def _shuffle(self, rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
+        """Give rows the orders that are wanted: (member, epoch) of each."""
+        self._ordered[rows] = wanted
         at_once = max(1, SORTED_AT_ONCE // self._count)
-        for first in range(0, len(lanes), at_once):
+        for first in range(0, len(rows), at_once):
             some = slice(first, first + at_once)
-            keys = member_keys(
-                self._seed, lanes[some], -1 - epochs[some], Purpose.BATCH, self._device
-            )
-            order = bits(keys, self._count).argsort(dim=1, stable=True)
-            self._order[torch.from_numpy(lanes[some]).to(self._device)] = order.to(torch.int32)
+            members, epochs = wanted[some].T
+            keys = member_keys(self._seed, members, epochs, Purpose.ORDER, self._device)
+            order = bits(keys, self._count).argsort(dim=1, stable=True).to(torch.int32)
+            self._order[torch.from_numpy(rows[some]).to(self._device)] = order
 
 
 def device_of(data: Batches | None) -> torch.device | None:

@@ -30,10 +30,11 @@ class Purpose(enum.IntEnum):
     """What a key is for; keys of different purposes share nothing."""
 
     INIT = 0
-    BATCH = 1
-    STEP = 2
-    EVALUATE = 3
-    AGAIN = 4
+    ORDER = 1
+    BATCH = 2
+    STEP = 3
+    EVALUATE = 4
+    AGAIN = 5
 
 
 # Keys --------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def _bernoulli(keyed: Keyed, input: Tensor, p: Any = None, **rest: Any) -> Tenso
 def _randint(keyed: Keyed, *bounds_and_size: Any, dtype: Any = torch.int64, **rest: Any) -> Tensor:
     *bounds, size = bounds_and_size if "size" not in rest else (*bounds_and_size, rest["size"])
     low, high = (0, *bounds)[-2:]
-    return low + below(keyed.bits(tuple(size)), high - low).to(dtype)
+    return torch.add(below(keyed.bits(tuple(size)), high - low).to(dtype), low)
 
 
 def below(words: Tensor, count: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-Setting = float | str
+NumberOrName = float | str
 """A number for all members, or the name of the hparam that gives each member its own."""
 
 Slots = dict[str, dict[str, Tensor]]
@@ -42,7 +42,7 @@ class Settings:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
-        self._shaped: dict[tuple[str, int, torch.dtype], Any] = {}
+        self._shaped: dict[tuple[str, int, torch.dtype], Tensor] = {}
 
     def raw(self, name: str) -> Any:
         """The number, or the column in double precision."""
@@ -64,7 +64,8 @@ class Settings:
 def stand(column: Tensor, like: Tensor) -> Tensor:
     """(rows,) → (rows, 1, …), in the precision of `like` but at least single."""
     dtype = torch.promote_types(like.dtype, torch.float32)
-    return column.to(dtype).view(-1, *(1 for _ in range(like.ndim - 1)))
+    shape = (-1, *(1 for _ in range(like.ndim - 1)))
+    return column.to(dtype).view(shape)
 
 
 def names_of(optimizer: Optimizer) -> dict[str, str]:
@@ -97,16 +98,16 @@ def _zeros(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _with_decay(grad: Tensor, param: Tensor, settings: Settings) -> Tensor:
     """The gradient with the weight decay's part (L2)."""
     decay = settings.of("weight_decay", param)
-    return grad if _is_zero(decay) else grad + decay * param
+    return grad if _is_zero(decay) else torch.add(grad, decay * param)
 
 
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent with momentum, as `torch.optim.SGD` without dampening."""
 
-    lr: Setting = "lr"
-    momentum: Setting = 0.0
-    weight_decay: Setting = 0.0
+    lr: NumberOrName = "lr"
+    momentum: NumberOrName = 0.0
+    weight_decay: NumberOrName = 0.0
     nesterov: bool = False
 
     def init(self, params: Mapping[str, Tensor]) -> Slots:
@@ -140,11 +141,11 @@ def _descend(param: Tensor, step: Tensor, settings: Settings) -> None:
 class Adam:
     """Adam (Kingma & Ba 2015), as `torch.optim.Adam`; weight decay is added to the gradient."""
 
-    lr: Setting = 1e-3
-    beta1: Setting = 0.9
-    beta2: Setting = 0.999
-    eps: Setting = 1e-8
-    weight_decay: Setting = 0.0
+    lr: NumberOrName = 1e-3
+    beta1: NumberOrName = 0.9
+    beta2: NumberOrName = 0.999
+    eps: NumberOrName = 1e-8
+    weight_decay: NumberOrName = 0.0
 
     decoupled = False
 
@@ -191,7 +192,7 @@ def _weight(weight: Any, like: Tensor) -> Any:
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as `torch.optim.AdamW`."""
 
-    weight_decay: Setting = 1e-2
+    weight_decay: NumberOrName = 1e-2
 
     decoupled = True
 
@@ -200,11 +201,11 @@ class AdamW(Adam):
 class RMSprop:
     """RMSprop (Hinton's lecture; centered: Graves 2013), as `torch.optim.RMSprop`."""
 
-    lr: Setting = 1e-2
-    alpha: Setting = 0.99
-    eps: Setting = 1e-8
-    weight_decay: Setting = 0.0
-    momentum: Setting = 0.0
+    lr: NumberOrName = 1e-2
+    alpha: NumberOrName = 0.99
+    eps: NumberOrName = 1e-8
+    weight_decay: NumberOrName = 0.0
+    momentum: NumberOrName = 0.0
     centered: bool = False
 
     def init(self, params: Mapping[str, Tensor]) -> Slots:
@@ -238,4 +239,4 @@ class RMSprop:
         if self.centered:
             mean = slots["mean"][name].lerp_(grad, _weight(1.0 - alpha, grad))
             square = square - mean * mean
-        return square.sqrt() + settings.of("eps", grad)
+        return torch.add(torch.sqrt(square), settings.of("eps", grad))

@@ -1,0 +1,1 @@
+"""A whole population of PyTorch members as one program."""

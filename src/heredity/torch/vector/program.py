@@ -1,0 +1,339 @@
+"""The program that trains a population: rounds, take-overs, chunks and the best row.
+
+It owns the stacked state on the device. It knows members only as a body of stacked functions, and
+nothing of events, of stores, or of why one row takes over another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import vmap
+
+from heredity.errors import TrainingError
+from heredity.executors.program import FRESH, Round, RoundScores, Setting
+from heredity.torch.vector.bodies import Body
+from heredity.torch.vector.checks import ROWS, Trial, check_space, try_out
+from heredity.torch.vector.data import Batches, Stream, sample_of
+from heredity.torch.vector.draws import Purpose, fold, member_keys, member_words
+from heredity.torch.vector.memory import fitting
+from heredity.torch.vector.ramps import columns_of, constants_of, ramped
+from heredity.torch.vector.rows import (
+    StackedRows,
+    check_same_form,
+    read_row,
+    read_rows,
+    stacked_on_host,
+)
+from heredity.torch.vector.tree import Flat, flatten, unflatten
+from heredity.trainables.metrics import mean_of
+
+Inherit = Callable[[Any, Any], Any]
+Chunk = int | Literal["auto"]
+
+FINITE = ""
+"""Beside a round's metrics: which rows are finite. No metric has this name."""
+
+
+class Program:
+    """A population on one device. Every row's training is its own: its result depends neither on
+    the other rows nor on how many train at once.
+
+    Attributes:
+        members: whose random numbers each row draws; row i is member i unless it is changed.
+    """
+
+    members: NDArray[np.int64]
+
+    def __init__(
+        self,
+        body: Body,
+        data: Batches | None,
+        inherit: Inherit | None,
+        device: torch.device,
+        chunk: Chunk,
+    ) -> None:
+        self._body, self._data, self._inherit, self._device = body, data, inherit, device
+        self._asked_chunk: Chunk = chunk
+        self._chunk = 0
+        self._dtype = torch.get_default_dtype()
+        self._state: Flat = {}
+        self._best: Flat | None = None
+        self._stream: Stream | None = None
+        self._pending: Mapping[str, Tensor] = {}
+
+    # Opening and closing -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def open(self, setting: Setting) -> None:
+        """Check the user's functions, choose the chunk, make room for the state."""
+        check_space(setting.space)
+        self._setting = setting
+        self._constants = constants_of(setting.space)
+        self.members = np.arange(setting.population, dtype=np.int64)
+        self._body.place(self._device)
+        trial = self._trial(setting)
+        self._traits = try_out(trial)
+        self._state = {
+            path: leaf.new_zeros((setting.population, *leaf.shape[1:]))
+            for path, leaf in trial.state.items()
+        }
+        if self._data is not None:
+            self._stream = Stream(self._data, setting.seed, setting.population, self._device)
+        self._chunk = self._chosen_chunk(trial)
+
+    def _trial(self, setting: Setting) -> Trial:
+        """Two members with hparams from the prior, to try functions out with."""
+        plain = setting.space.sample(np.random.Generator(np.random.Philox(setting.seed)))
+        arrays = columns_of(setting.space, [plain] * ROWS)
+        one = self._fresh(0, 0, {name: values[0] for name, values in arrays.items()})
+        self._dtype = _floating(one)
+        hparams = self._columns(arrays)
+        return Trial(
+            body=self._body,
+            state={path: leaf.expand(ROWS, *leaf.shape).clone() for path, leaf in one.items()},
+            hparams=hparams,
+            plain={name: plain[name] for name in arrays},
+            batch=None if self._data is None else sample_of(self._data, ROWS, self._device),
+            shared_batch=self._shares_batch,
+            keys=member_keys(
+                setting.seed, np.arange(ROWS, dtype=np.int64), 0, Purpose.STEP, self._device
+            ),
+            metric=setting.metric,
+        )
+
+    def _chosen_chunk(self, trial: Trial) -> int:
+        population = self._setting.population
+        if self._asked_chunk != "auto":
+            return min(self._asked_chunk, population)
+        return fitting(trial, self._traits, population, self._device)
+
+    @property
+    def _shares_batch(self) -> bool:
+        return self._data is None or self._data.shared
+
+    @property
+    def chunk(self) -> int:
+        """How many rows train at once."""
+        return self._chunk
+
+    def close(self) -> None:
+        """Let go of the device's memory."""
+        self._state, self._best, self._stream, self._pending = {}, None, None, {}
+
+    # A round -----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def start(self, round: Round) -> None:
+        """Begin a round. On a GPU, returns as soon as the work is queued."""
+        self._take_over(round)
+        if self._stream is not None:
+            self._stream.begin(self.members, round.starts, round.turns)
+        self._step_keys = self._keys(round, Purpose.STEP)
+        self._evaluate_keys = self._keys(round, Purpose.EVALUATE)
+        parts = [self._part(round, rows) for rows in self._groups()]
+        self._pending = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _keys(self, round: Round, purpose: Purpose) -> Tensor:
+        return member_keys(self._setting.seed, self.members, round.turns, purpose, self._device)
+
+    def _groups(self) -> Iterator[slice]:
+        for first in range(0, self._setting.population, self._chunk):
+            yield slice(first, min(first + self._chunk, self._setting.population))
+
+    def _part(self, round: Round, rows: slice) -> dict[str, Tensor]:
+        """Train and measure one group of rows: what the round showed, columns of shape (rows,)."""
+        hparams = self._columns({name: values[rows] for name, values in round.hparams.items()})
+        shown = self._train(round, rows, hparams)
+        state = self._view(rows)
+        finite = _finite(state)
+        if round.measured.any():
+            scores = self._scores(state, hparams, self._evaluate_keys[rows])
+            measured = torch.from_numpy(round.measured[rows]).to(self._device)
+            finite = finite & (scores[self._setting.metric].isfinite() | ~measured)
+            shown |= scores
+        return {**shown, FINITE: finite.to(torch.float64)}
+
+    def _train(self, round: Round, rows: slice, hparams: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The round's steps. Returns the means of the step metrics."""
+        state = views = self._view(rows)
+        stepper, keys = self._stepper(hparams), self._step_keys[rows]
+        ramp = 0 if round.ramp_steps is None else int(round.ramp_steps[rows].max())
+        totals: dict[str, Tensor] = {}
+        for step in range(round.steps):
+            if step < ramp:
+                stepper = self._stepper(self._columns(self._between(round, rows, step)))
+            elif step == ramp:
+                stepper = self._stepper(hparams)
+            batch = None if self._stream is None else self._stream.batch(rows, step)
+            drawn = fold(keys, step) if self._traits.step_draws else None
+            state, metrics = stepper(state, batch, drawn)
+            _add(totals, metrics)
+        for path, view in views.items():
+            if state[path] is not view:
+                view.copy_(state[path])
+        return {name: total / round.steps for name, total in totals.items()}
+
+    def _stepper(self, hparams: Mapping[str, Any]) -> Any:
+        return self._body.stepper(
+            hparams, shared_batch=self._shares_batch, keyed=self._traits.step_draws
+        )
+
+    def _between(self, round: Round, rows: slice, step: int) -> dict[str, NDArray[Any]]:
+        return ramped(self._setting.space, round, range(rows.start, rows.stop), step)
+
+    def _scores(self, state: Flat, hparams: Mapping[str, Any], keys: Tensor) -> dict[str, Tensor]:
+        scores = self._body.evaluate(state, hparams, keys if self._traits.evaluate_draws else None)
+        named = scores if isinstance(scores, Mapping) else {self._setting.metric: scores}
+        return {name: score.to(self._device, torch.float64) for name, score in named.items()}
+
+    def finish(self) -> RoundScores:
+        """Wait for the round: the one transfer from the device."""
+        table = torch.stack(list(self._pending.values())).cpu().numpy()
+        metrics = dict(zip(self._pending, table, strict=True))
+        finite = metrics.pop(FINITE) != 0
+        return RoundScores(metrics=metrics, finite=finite)
+
+    # Rows --------------------------------------------------------------------------------------
+
+    def _view(self, rows: slice) -> Flat:
+        return {path: leaf[rows] for path, leaf in self._state.items()}
+
+    def _take_over(self, round: Round) -> None:
+        """Copy rows in place, all from the states before the round, and start fresh ones."""
+        sources = np.asarray(round.sources)
+        own = np.arange(self._setting.population)
+        (heirs,) = np.nonzero((sources != own) & (sources != FRESH))
+        if len(heirs):
+            self._copy_rows(sources[heirs], heirs)
+        for row in np.flatnonzero(sources == FRESH):
+            hparams = {name: values[row] for name, values in round.hparams.items()}
+            state = self._fresh(int(self.members[row]), int(round.turns[row]), hparams)
+            self._check_form(state)
+            for path, leaf in state.items():
+                self._state[path][row].copy_(leaf)
+
+    def _copy_rows(self, donors: NDArray[np.int64], heirs: NDArray[np.int64]) -> None:
+        """Temporary memory: one tensor's rows at a time, or the heirs' rows with `inherit`."""
+        source, target = (torch.from_numpy(rows).to(self._device) for rows in (donors, heirs))
+        if self._inherit is None:
+            for leaf in self._state.values():
+                leaf.index_copy_(0, target, leaf.index_select(0, source))
+            return
+        own, donor = (
+            unflatten({path: leaf.index_select(0, rows) for path, leaf in self._state.items()})
+            for rows in (target, source)
+        )
+        inherited = flatten(vmap(self._inherit)(own, donor), "inherit(own, donor)")
+        for path, leaf in self._state.items():
+            leaf.index_copy_(0, target, inherited[path])
+
+    def _fresh(self, member: int, turn: int, hparams: Mapping[str, Any]) -> Flat:
+        """A new member's state, of random numbers of its own."""
+        word = member_words(self._setting.seed, np.array([member]), np.array([turn]), Purpose.INIT)
+        values = {name: torch.as_tensor(value) for name, value in hparams.items()}
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(word[0] >> np.uint64(1)))
+            return {
+                path: leaf.to(self._device)
+                for path, leaf in self._body.fresh({**self._constants, **values}).items()
+            }
+
+    def _check_form(self, state: Flat) -> None:
+        check_same_form({path: leaf[None] for path, leaf in state.items()}, self._state)
+
+    def _columns(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """All hparams as user functions get them: constants plain, the others on the device."""
+        columns: dict[str, Any] = dict(self._constants)
+        for name, values in arrays.items():
+            dtype = self._dtype if values.dtype.kind == "f" else torch.int64
+            columns[name] = torch.from_numpy(np.ascontiguousarray(values)).to(self._device, dtype)
+        return columns
+
+    # The best, and files -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def keep(self, row: int) -> None:
+        """Remember a copy of the row."""
+        if self._best is None:
+            self._best = {path: leaf[row].clone() for path, leaf in self._state.items()}
+        for path, leaf in self._best.items():
+            leaf.copy_(self._state[path][row])
+
+    @torch.no_grad()
+    def copy(self) -> StackedRows:
+        """Copy the state and the best row to the host."""
+        return stacked_on_host(self._state, self._best)
+
+    @torch.no_grad()
+    def load(self, directory: Path) -> None:
+        """Take back a state that was written."""
+        saved = read_rows(directory, self._device)
+        check_same_form(saved.state, self._state)
+        for path, leaf in self._state.items():
+            rows = len(saved.state[path]) - 1
+            if rows != len(leaf):
+                raise TrainingError(f"the checkpoint holds {rows} members, this study {len(leaf)}")
+            leaf.copy_(saved.state[path][:-1])
+        self._best = None
+        if saved.has_best:
+            self._best = {path: leaf[-1].clone() for path, leaf in saved.state.items()}
+
+    @torch.no_grad()
+    def evaluate(
+        self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
+    ) -> Mapping[str, float]:
+        """Mean metrics of a saved row over several evaluations."""
+        state = {path: leaf[None] for path, leaf in read_row(directory, row, self._device).items()}
+        return mean_of([self._measure(state, hparams, seed, number) for number in range(count)])
+
+    def measure(self, hparams: Mapping[str, Any], seed: int, number: int) -> dict[str, float]:
+        """One more evaluation of the first row as it stands, with fresh randomness."""
+        return self._measure(self._view(slice(0, 1)), hparams, seed, number)
+
+    @torch.no_grad()
+    def _measure(
+        self, state: Flat, hparams: Mapping[str, Any], seed: int, number: int
+    ) -> dict[str, float]:
+        keys = member_keys(seed, np.array([number]), 0, Purpose.AGAIN, self._device)
+        columns = self._columns(columns_of(self._setting.space, [hparams]))
+        scores = self._scores(state, columns, keys)
+        return {name: float(score) for name, score in scores.items()}
+
+    def member(self, directory: Path, row: int) -> Any:
+        """One member: the module, or the state in the form that `init` gave it. On the CPU."""
+        return self._body.member(read_row(directory, row, torch.device("cpu")))
+
+
+def _floating(state: Flat) -> torch.dtype:
+    """The precision of a state: of its first tensor of real numbers, but at least single."""
+    for leaf in state.values():
+        if leaf.is_floating_point():
+            return torch.promote_types(leaf.dtype, torch.float32)
+    return torch.get_default_dtype()
+
+
+def _finite(state: Flat) -> Tensor:
+    checks = [
+        leaf.isfinite().reshape(len(leaf), -1).all(1)
+        for leaf in state.values()
+        if leaf.is_floating_point() or leaf.is_complex()
+    ]
+    rows = next(iter(state.values()))
+    everyone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    return torch.stack([everyone, *checks]).all(0)
+
+
+def _add(totals: dict[str, Tensor], metrics: Flat) -> None:
+    for name, metric in metrics.items():
+        if name in totals:
+            totals[name].add_(metric)
+        else:
+            totals[name] = metric.to(torch.float64, copy=True)

@@ -1,0 +1,112 @@
+"""What a user gives to train a whole population as one PyTorch program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from heredity.errors import UsageError
+from heredity.executors.program import Setting
+from heredity.torch.vector.bodies import Body
+from heredity.torch.vector.data import Batches, device_of
+from heredity.torch.vector.functions import Functions
+from heredity.torch.vector.network import Network
+from heredity.torch.vector.optimizers import Optimizer
+from heredity.torch.vector.program import Inherit, Program
+from heredity.torch.vector.single import SingleTrainable
+from heredity.trainables.trainable import Trainable
+
+
+class VectorTrainable:
+    """All members of a population, trained as one program on one device.
+
+    You write for ONE member; parameters, gradients, optimizer states and batches of all members are
+    stacked and computed together. Hparams are tensors without dimensions (choices of a
+    `Categorical` are indices; a `Constant` is its plain value).
+
+    torch's random functions (`torch.rand`, `randn`, `randint`, `bernoulli`, their `_like` forms and
+    dropout) draw for each member on its own, from the study's seed, the member, its turn and the
+    step: a member's result does not depend on the others.
+
+    Args:
+        model: a function without arguments that returns a new module. Each member starts from a
+            module of its own. Running statistics of BatchNorm are kept for each member.
+        loss: `loss(model, batch, hparams)` → a number to minimise, or the number and a dict of
+            step metrics. `model` is in training mode.
+        optimizer: `SGD`, `Adam`, `AdamW` or `RMSprop` of `heredity.torch`; a setting is a number,
+            or the name of the hparam to use.
+        data: `batches((x, y), 64)`; None if the loss makes its own.
+        evaluate: `evaluate(model, hparams)` → the score, or a dict with it. Evaluation mode.
+        shared: a module that all members use and none trains, such as the frozen base of small
+            adapters. It exists once, and is not saved; `model` builds on this very object.
+        device: where to train; by default where the data's tensors are.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[], nn.Module],
+        loss: Callable[..., Any],
+        optimizer: Optimizer,
+        data: Batches | None,
+        evaluate: Callable[..., Any],
+        *,
+        shared: nn.Module | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        body = Network(model, loss, optimizer, evaluate, shared)
+        self._take(body, data, None, device)
+
+    @classmethod
+    def of(
+        cls,
+        init: Callable[..., Any],
+        step: Callable[..., Any],
+        evaluate: Callable[..., Any],
+        data: Batches | None = None,
+        *,
+        inherit: Inherit | None = None,
+        shared: nn.Module | None = None,
+        device: str | torch.device | None = None,
+    ) -> VectorTrainable:
+        """The general form: pure functions of one member's state, a (nested) dict of tensors.
+
+        Args:
+            init: `init(hparams)` → state. torch's generators are seeded for the member.
+            step: `step(state, hparams, batch)` → the new state, or it and a dict of step metrics.
+            evaluate: `evaluate(state, hparams)` → the score, or a dict with it.
+            inherit: `inherit(own, donor)` → what a member goes on with when it takes over a donor;
+                by default all of the donor's state.
+        """
+        made = cls.__new__(cls)
+        made._take(Functions(init, step, evaluate, shared), data, inherit, device)
+        return made
+
+    def _take(
+        self,
+        body: Body,
+        data: Batches | None,
+        inherit: Inherit | None,
+        device: str | torch.device | None,
+    ) -> None:
+        self._body, self._data, self._inherit = body, data, inherit
+        self._device = torch.device(device or device_of(data) or "cpu")
+
+    def program(self, chunk: int | Literal["auto"] = "auto", devices: int | None = None) -> Program:
+        """The program of a whole population, which trains `chunk` members at once."""
+        if devices not in (None, 1):
+            raise UsageError(
+                f"PyTorch trains a population on one device, not {devices}: leave out `devices`"
+            )
+        return Program(self._body, self._data, self._inherit, self._device, chunk)
+
+    def single(self, setting: Setting) -> Callable[[], Trainable]:
+        """Makes an ordinary Trainable of the same functions, one member each.
+
+        It draws the same random numbers as the member of a population would, so a study can be
+        compared between one program and processes.
+        """
+        return partial(SingleTrainable, self.program, setting)
