@@ -50,8 +50,8 @@ class Demo:
         seed: int = 0,
         *,
         population: int = 16,
-        interval: int = 100,
-        intervals: int = 20,
+        interval: int = 50,
+        intervals: int = 40,
     ) -> Demo:
         """The demo in a storage folder. Smaller than by default it proves little, sooner."""
 

@@ -122,21 +122,22 @@ def network() -> SimpleNamespace:
         return jnp.maximum(0.0, 1.0 - jnp.abs(at[:, :, None] - jnp.arange(8.0)))
 
     def distort(x: Any, key: Any, strength: Any) -> Any:
-        move, zoom, cover = jax.random.split(key, 3)
-        shift = strength * jax.random.uniform(move, (2, len(x), 1), minval=-1.5, maxval=1.5)
-        log_scale = strength * jax.random.uniform(zoom, (2, len(x), 1), minval=-0.3, maxval=0.3)
-        rows, columns = map(resample, (jnp.arange(8.0) - 3.5) * jnp.exp(log_scale) + 3.5 + shift)
-        x = rows @ x @ columns.mT
-        return x + 0.2 * strength * jax.random.normal(cover, x.shape)
+        chance = strength * jax.random.uniform(key, (len(x), 68, 1), minval=-1.0, maxval=1.0)
+        shift, log_scale, cover = jnp.split(chance, (2, 4), axis=1)
+        at = (jnp.arange(8.0) - 3.5) * jnp.exp(0.3 * log_scale) + 3.5 + 1.5 * shift
+        x = resample(at[:, 0]) @ x @ resample(at[:, 1]).mT
+        return x + 0.35 * cover.reshape(x.shape)
 
     def loss(weights: Any, x: Any, y: Any, key: Any, hparams: Any) -> Any:
-        out = logits(weights, distort(x, key, hparams["distortion"]), key, hparams["dropout"])
+        move, drop = jax.random.split(key)
+        out = logits(weights, distort(x, move, hparams["distortion"]), drop, hparams["dropout"])
         return optax.softmax_cross_entropy_with_integer_labels(out, y).mean()
 
     def train(state: Any, hparams: Any, x: Any, y: Any, seed: Any, steps: int) -> Any:
         def step(state: Any, key: Any) -> Any:
             weights, memory = state
-            rows = jax.random.randint(key, (BATCH,), 0, len(x))
+            pick, key = jax.random.split(key)
+            rows = jax.random.randint(pick, (BATCH,), 0, len(x))
             gradient = jax.grad(loss)(weights, x[rows], y[rows], key, hparams)
             updates, memory = optimizer(hparams).update(gradient, memory, weights)
             return (optax.apply_updates(weights, updates), memory), None

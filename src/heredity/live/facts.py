@@ -67,7 +67,8 @@ class Facts:
     @cached_property
     def best_score(self) -> float | None:
         """Its score, in the user's units."""
-        return None if self.best is None else float(self.population.scores[self.best][0])
+        p = self.population
+        return None if self.best is None else float(p.scores[self.best][0] * p.signs[0])
 
     @cached_property
     def best_member(self) -> int:
@@ -78,11 +79,11 @@ class Facts:
     def median_score(self) -> float | None:
         """The median of the members' newest scores; None before the first."""
         scores = self._scores[np.isfinite(self._scores)]
-        return float(np.median(scores)) if len(scores) else None
+        return float(np.median(scores) * self.population.signs[0]) if len(scores) else None
 
     @cached_property
     def _scores(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """By member: the newest score in the user's units, NaN before, ±inf after divergence."""
+        """By member: the newest score, higher better; NaN before the first, −inf diverged."""
         p = self.population
         if not len(p):
             return np.full(p.lanes, np.nan)
@@ -93,7 +94,7 @@ class Facts:
         members = range(self.population.lanes)
         if len(members) <= count:
             return [self.row(member) for member in members]
-        rank = np.nan_to_num(self._scores * self.population.signs[0], nan=-np.inf)
+        rank = np.nan_to_num(self._scores, nan=-np.inf)
         return [self.row(int(member)) for member in np.argsort(-rank, kind="stable")[:count]]
 
     def row(self, member: int) -> Row:
@@ -101,7 +102,7 @@ class Facts:
         p = self.population
         trial = int(p.open_trial[member])
         trial = trial if trial >= 0 else int(p.last[member])
-        score = float(self._scores[member])
+        score = float(self._scores[member] * p.signs[0])
         return Row(
             member=member,
             state=self._state(member),

@@ -75,7 +75,7 @@ def bar(facts: Facts, width: int, fancy: bool) -> Text:
     done = int((part or 0.0) * cells)
     line = Text(full * done, "green")
     line.append(empty * (cells - done), "dim")
-    return line.append(percent)
+    return _fit(line.append(percent), width)
 
 
 def tallies(facts: Facts, width: int) -> list[Text]:
@@ -154,12 +154,18 @@ def _columns(rows: Sequence[Row], width: int, fancy: bool) -> list[Column]:
         hparams = _hparams(rows, longest)
         if _width([*before, *hparams, *after]) <= width:
             return [*before, *hparams, *after]
-    for kept in range(len(hparams) - 1, -1, -1):
-        rest = Column(f"+{len(hparams) - kept}", ["…" if fancy else ".."] * len(rows))
-        columns = [*before, *hparams[:kept], rest, *after]
+    if not hparams:
+        return [*before, *after]
+    for kept in range(len(hparams) - 1, 0, -1):
+        columns = [*before, *hparams[:kept], _rest(hparams[kept:], fancy), *after]
         if _width(columns) <= width:
-            break
-    return columns
+            return columns
+    return [*before, _rest(hparams, fancy), *after]
+
+
+def _rest(hparams: Sequence[Column], fancy: bool) -> Column:
+    """A column in place of those that have no room."""
+    return Column(f"+{len(hparams)}", ["…" if fancy else ".." for _ in hparams[0].cells])
 
 
 def _fixed(rows: Sequence[Row], origin: int, fancy: bool) -> tuple[list[Column], list[Column]]:
