@@ -260,6 +260,15 @@ def test_without_any_weights_a_lane_starts_from_the_prior(ending):
     assert proposal.hparams != {"x": 0.5}
 
 
+def test_a_lane_whose_checkpoint_is_gone_takes_over():
+    """It was found damaged, say."""
+    story = weak_and_strong()
+    story.append(ev.CheckpointsReleased((4,)))
+    proposal = story.proposals(4)[0]
+    assert story.population.trial(proposal.weights_from).member == 3
+    assert "trial 4 lost its checkpoint" in proposal.reason
+
+
 def test_a_rescue_is_never_from_a_step_the_lane_has_not_paid_for():
     story = Story(PBT(), members=2)
     for score in (1.0, 2.0, 3.0):

@@ -1,5 +1,7 @@
 """Random search: each member trains its own draw to the end."""
 
+from evolution.story import Story
+from heredity.evolution import events as ev
 from heredity.evolution.budget import Steps
 from heredity.evolution.random_search import RandomSearch
 from heredity.testing.play import play
@@ -18,6 +20,15 @@ def test_each_member_keeps_its_draw():
         assert [t.weights_from for t in lane] == [None, *(t.id for t in lane[:-1])]
     assert len({lane[0].hparams["x"] for lane in lanes.values()}) == 6
     assert population.exploits == 0
+
+
+def test_a_member_whose_checkpoint_is_gone_draws_again():
+    story = Story(RandomSearch(), members=2)
+    for member in (0, 1):
+        story.train(member)
+    story.append(ev.CheckpointsReleased((1,)))
+    proposals = story.proposals(2)
+    assert (proposals[0].weights_from, proposals[1].weights_from) == (0, None)
 
 
 def test_a_member_that_diverged_draws_again():

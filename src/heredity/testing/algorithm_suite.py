@@ -169,13 +169,21 @@ class AlgorithmSuite:
     def test_no_decision_wants_a_checkpoint_that_it_let_go(
         self, algorithm: Algorithm, speeds: Sequence[float], seed: int
     ) -> None:
-        """`retains` covers what later decisions use, and the best stays."""
-        befalls = mishaps(seed, error=0.05, diverged=0.05)
-        play = self.play(algorithm, order=seed, speeds=speeds, mishaps=befalls, seed=seed)
+        """`retains` covers what later decisions use: they are the same when all is kept. And the
+        best stays."""
+        options: dict[str, Any] = {
+            "mishaps": mishaps(seed, error=0.05, diverged=0.05),
+            "speeds": speeds,
+            "order": seed,
+            "seed": seed,
+        }
+        play = self.play(algorithm, **options)
         while play.turn():
             population = play.population
             assert population.best is None or population.best in population.held
         assert play.population.status == "ended"
+        everything = self.play(algorithm, keep="all", **options).to_the_end()
+        assert list(play.population.proposed) == list(everything.proposed)
 
     def test_a_larger_budget_reopens_the_study(self, algorithm: Algorithm) -> None:
         play = self.play(algorithm, Steps(60))
