@@ -24,7 +24,8 @@ def require_sound_keys() -> None:
 
     The documentation of JAX warns of it: mapped over a batch of keys, `rbg` draws from the first.
     """
-    name = str(jax.config.read("jax_default_prng_impl"))
+    config: Any = jax.config
+    name = config.jax_default_prng_impl
     if "rbg" in name:
         raise UsageError(
             f"JAX's default random generator is {name!r}, which draws the same for all members of "
