@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from heredity.evolution.budget import Limit, Steps
+from heredity.evolution.decide import Finals
 from heredity.evolution.pbt import PBT
 from heredity.evolution.trial import Trial
 from heredity.live.facts import Facts, facts_of
-from heredity.testing.play import Mishap, Play
+from heredity.testing.play import NO_FINALS, Mishap, Play
 from heredity.testing.toys import quadratic
 
 STEPS = Steps(50)
@@ -22,10 +23,12 @@ def facts_after(
     slots: int = 2,
     mishaps: Callable[[Trial], Mishap | None] = lambda trial: None,
     seconds: float = 0.0,
+    finals: Finals = NO_FINALS,
 ) -> Facts:
     """How a toy study stands after so many trials have arrived and more were started."""
     toy = quadratic()
-    play = Play(toy.definition(PBT(), population), budget, toy.run, slots=slots, mishaps=mishaps)
+    definition = toy.definition(PBT(), population)
+    play = Play(definition, budget, toy.run, slots=slots, mishaps=mishaps, finals=finals)
     for _ in range(turns):
         play.turn()
     play.decide()

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from heredity.evolution.budget import Seconds, Steps, Target, Trials
+from heredity.evolution.decide import Finals
 from heredity.live.facts import TimeLeft
+from heredity.live.picture import picture
 from live.played import facts_after
 
 
@@ -60,6 +62,14 @@ def test_at_the_end_all_are_done() -> None:
     assert facts.population.status == "ended"
     assert {row.state for row in facts.rows(10)} == {"done"}
     assert facts.progress.fraction == 1.0
+
+
+def test_finalists_are_seen_being_measured_again() -> None:
+    facts = facts_after(20, slots=1, finals=Finals(2, 3))
+    assert facts.population.status == "running"
+    finalists = {facts.population.member[trial] for trial in facts.population.evaluated}
+    assert {row.member for row in facts.rows(4) if row.state == "measuring"} == finalists
+    assert "measuring the finalists again" in picture(facts, None, 80, 24, fancy=True).plain
 
 
 def test_of_a_large_population_the_best_are_shown() -> None:

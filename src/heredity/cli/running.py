@@ -111,12 +111,14 @@ def _compare(found: Result, baseline: Result, where: str) -> None:
     from heredity.cli.summary import schedule_lines
 
     p = found.population
-    print(f"\nThe best of {p.lanes} networks, each trained {found.best.trial.reached:,} steps:\n")
+    print(f"\nThe best of {p.lanes} networks, {p.spent.max():,} training steps each:\n")
     rows = [("PBT", *_scores(found)), ("random search", *_scores(baseline))]
     print_table(("", "score", "confirmed", "held out"), rows)
     print(
-        "\nscore: what selected it; confirmed: the mean of fresh evaluations; held out: on images\n"
-        "that selected nothing.\n"
+        f"\n"
+        f"  score      the accuracy that selected it, among {p.ended_count:,} trials\n"
+        f"  confirmed  the mean of fresh evaluations\n"
+        f"  held out   the same on images that selected nothing\n"
     )
     print("\n".join(schedule_lines(found)))
     print(
