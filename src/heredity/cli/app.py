@@ -8,11 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from heredity.cli import reading, running, tidying
-from heredity.cli.output import say
+from heredity.cli.output import INTERRUPTED, say
 from heredity.errors import HeredityError, TrainingError
-
-INTERRUPTED = 130
-"""The exit code of what Ctrl-C ended, as shells have it."""
 
 
 class Commands(TyperGroup):

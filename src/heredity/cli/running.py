@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heredity.cli.output import say
+from heredity.cli.output import INTERRUPTED, say
 from heredity.cli.studies import FOLDER, Storage
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; by default one a GPU, or else one a core."),
 ]
-INTERRUPTED = 130
+MOST_DEMO_WORKERS = 8
+"""Starting more of them takes longer than they save."""
 
 
 def run(
@@ -88,18 +89,21 @@ def _require_ended(result: Result, again: str) -> None:
 
 
 def demo(
-    workers: Workers = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; by default one a core, up to 8.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     storage: Storage = FOLDER,
 ) -> None:
     """Watch a population of neural networks learn to read digits: half a minute on two cores."""
     from heredity.demo import Demo
+    from heredity.executors.hardware import cores
     from heredity.executors.processes import Processes
 
     the_demo = Demo.of(storage, seed)
     if the_demo.begin():
         say("going on with the demo that was interrupted")
-    found, baseline = the_demo.run(lambda: Processes(workers))
+    found, baseline = the_demo.run(lambda: Processes(workers or min(cores(), MOST_DEMO_WORKERS)))
     _require_ended(found, "heredity demo")
     assert baseline is not None
     _require_ended(baseline, "heredity demo")
