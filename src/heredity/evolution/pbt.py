@@ -17,13 +17,16 @@ import numpy as np
 
 from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm, Decision
-from heredity.evolution.exploit import Contest, Exploit, Truncation
+from heredity.evolution.exploit import Contest, Exploit, Field, Truncation
 from heredity.evolution.explore import Explore, Perturb, as_explore
 from heredity.evolution.lanes import can_go_on, from_scratch, go_on, going_on_from
 from heredity.evolution.ready import Every
 from heredity.evolution.trial import Proposal
 from heredity.evolution.view import Ids, View
 from heredity.space import Move
+
+Fields = dict[int, Field]
+"""The fields of one decision, by the step at which members stand."""
 
 
 @dataclass(frozen=True)
@@ -76,33 +79,33 @@ class PBT(Algorithm):
             return Decision()
         members = view.idle()
         chosen = members if self.mode == "sync" else members[: max(0, free)]
-        return Decision(tuple(self._measured(view, self._next(view, m)) for m in chosen))
+        fields: Fields = {}
+        return Decision(tuple(self._measured(view, self._next(view, m, fields)) for m in chosen))
 
-    def _next(self, view: View, member: int) -> Proposal:
+    def _next(self, view: View, member: int, fields: Fields) -> Proposal:
         last = int(view.latest[member])
         if last < 0:
             return from_scratch(view, member, "first start")
         if not can_go_on(view, last):
-            return self._rescue(view, member, last)
-        taken_over = self._exploit(view, member, last)
+            return self._rescue(view, member, last, fields)
+        taken_over = self._exploit(view, member, last, fields)
         return taken_over or go_on(view, member)
 
-    def _exploit(self, view: View, member: int, last: int) -> Proposal | None:
+    def _exploit(self, view: View, member: int, last: int, fields: Fields) -> Proposal | None:
         if self.exploit is None or not self.ready.ready(view, member):
             return None
-        contest = self._contest(view, member, int(view.steps[member]))
-        contest.trials[member] = last
+        contest = Contest(self._field(view, member, last, fields), member)
         if np.isnan(contest.scores[member]):
             return None
         rng = view.rng(member, int(view.turns[member]), "exploit")
         donor = self.exploit.donor(contest, rng)
         return None if donor is None else self._take_over(contest, donor, self.copy)
 
-    def _rescue(self, view: View, member: int, last: int) -> Proposal:
+    def _rescue(self, view: View, member: int, last: int, fields: Fields) -> Proposal:
         """A new start for a lane that cannot go on: from a healthy donor, else from its own last
         good weights, else from the prior. Never from a step the lane has not paid for."""
         status = _what_is_wrong(view, last)
-        contest = self._contest(view, member, int(view.steps[member]))
+        contest = Contest(self._field(view, member, None, fields), member)
         rng = view.rng(member, int(view.turns[member]), "exploit")
         rule = self.exploit or Truncation()
         donor = rule.rescuer(contest, rng)
@@ -126,9 +129,17 @@ class PBT(Algorithm):
             reason=f"trial {failed} failed; trial {source} again with other hparams",
         )
 
-    def _contest(self, view: View, member: int, step: int) -> Contest:
-        trials = view.records(step) if self.compare == "same step" else view.newest.copy()
-        return Contest(view, member, trials)
+    def _field(self, view: View, member: int, own: int | None, fields: Fields) -> Field:
+        """Who the member is compared with, itself by the trial `own`."""
+        step = int(view.steps[member])
+        if step not in fields:
+            same_step = self.compare == "same step"
+            fields[step] = Field(view, view.records(step) if same_step else view.newest)
+        if own is None or fields[step].trials[member] == own:
+            return fields[step]
+        trials = fields[step].trials.copy()
+        trials[member] = own
+        return Field(view, trials)
 
     def _take_over(self, contest: Contest, donor: int, copy: str, why: str = "") -> Proposal:
         view, member = contest.view, contest.member

@@ -75,7 +75,7 @@ class Play:
         self.population.apply(events)
         self.log += events
 
-    def to_the_end(self, max_events: int = 1_000_000) -> Population:
+    def to_the_end(self, max_events: int = 100_000) -> Population:
         """Go on until the study ends or pauses. RuntimeError if that takes too many events."""
         while self.turn():
             if len(self.log) > max_events:
