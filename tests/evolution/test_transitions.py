@@ -8,6 +8,7 @@ from heredity.errors import IllegalEvent
 from heredity.evolution import events as ev
 from heredity.evolution.budget import Steps
 from heredity.evolution.population import Population
+from heredity.evolution.rounds import as_round
 from heredity.evolution.transitions import STUDY, TRIAL, may_retry
 from heredity.evolution.trial import Checkpoint, Proposal
 
@@ -124,13 +125,18 @@ STUDY_EVENTS = {
     "budget": ev.BudgetChanged((Steps(200),)),
     "bounds": ev.BoundsChanged("x", 0.1, 0.9),
     "inject": ev.TrialInjected(0, {"x": 0.5}, None),
+    "round": as_round([ev.TrialProposed(0, 0, PROPOSAL)], [finished(0, saved=False)], 1.0),
+    "chunk": ev.ChunkChosen(4, "the fastest"),
 }
 
 LEGAL_FOR_STUDIES = {
     None: {"create"},
-    "running": {"propose", "pause", "ask to stop", "end", "budget", "bounds", "inject"},
-    "paused": {"resume", "ask to stop", "budget", "bounds", "inject"},
-    "stopping": {"pause", "end", "budget"},
+    "running": {
+        *("propose", "pause", "ask to stop", "end", "budget", "bounds", "inject"),
+        *("round", "chunk"),
+    },
+    "paused": {"resume", "ask to stop", "budget", "bounds", "inject", "round"},
+    "stopping": {"pause", "end", "budget", "round"},
     "ended": {"resume", "budget", "bounds"},
 }
 
