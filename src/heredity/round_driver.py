@@ -29,7 +29,7 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.rounds import Outcome, as_round
 from heredity.evolution.trial import Checkpoint, Proposal
 from heredity.executors.base import Completed
-from heredity.executors.program import Rows, Setting, VectorTrainable
+from heredity.executors.program import BEST, Rows, Setting, VectorTrainable
 from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
@@ -96,11 +96,8 @@ class RoundDriver:
 
     def open(self, trainable: VectorTrainable) -> None:
         """Build the program, with the chunk that was chosen when the study began."""
-        d, population = self.definition, self.log.population
-        ramps = bool(getattr(d.algorithm, "ramp", 0))
-        metric = d.objectives[0].name
-        setting = Setting(d.space, d.population, d.interval, metric, d.seed, ramps)
-        chunk = self.executor.open(trainable, setting, population.chunk)
+        population = self.log.population
+        chunk = self.executor.open(trainable, setting_of(self.definition), population.chunk)
         if population.chunk is None:
             self.log.append([ev.ChunkChosen(chunk, "chosen when the study began")])
 
@@ -219,7 +216,7 @@ class RoundDriver:
         saved = {trial: self._row_of(trial) for trial in finished}
         best = self._best[1]
         if best >= 0:
-            saved.setdefault(best, self.definition.population)
+            saved.setdefault(best, BEST)
         return dict(sorted(saved.items()))
 
     def _to_release(self, saved: Mapping[int, int]) -> tuple[int, ...]:
@@ -332,6 +329,12 @@ class RoundDriver:
             self._best = (float(population.means[best, 0]), best)
         lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
         self.log.append([lost_with_driver(population, trial) for trial in lost])
+
+
+def setting_of(d: Definition) -> Setting:
+    """What a program for this study is built for."""
+    ramps = bool(getattr(d.algorithm, "ramp", 0))
+    return Setting(d.space, d.population, d.interval, d.objectives[0].name, d.seed, ramps)
 
 
 def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:

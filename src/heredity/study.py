@@ -36,7 +36,7 @@ from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
 from heredity.origin import code_facts, compare, study_name, trainable_kind
 from heredity.result import Result
-from heredity.round_driver import RoundDriver
+from heredity.round_driver import RoundDriver, setting_of
 from heredity.signals import graceful
 from heredity.space import Space
 from heredity.stores import open_store
@@ -104,7 +104,7 @@ class Study:
         disk_limit_bytes: int | None = None,
     ) -> None:
         self.vector = as_vector(trainable)
-        self.make = as_trainable(trainable if self.vector is None else self.vector.single)
+        make = None if self.vector else as_trainable(trainable)
         self.name = study_name(name)
         self.storage = storage
         self.budget = as_budget(budget)
@@ -115,11 +115,12 @@ class Study:
             interval=interval,
             algorithm=PBT() if algorithm is None else algorithm,
             seed=seed,
-            trainable="vector" if self.vector else trainable_kind(self.make),
+            trainable=trainable_kind(make) if make else "vector",
             initial=tuple(dict(space.check_partial(hparams)) for hparams in initial),
             sampling=sampling,
         )
         self.definition.check()
+        self.make = make or self._require_vector().single(setting_of(self.definition))
         self.settings = Settings(
             keep, Finals(finalists, final_evaluations), trial_timeout_s, disk_limit_bytes
         )

@@ -7,7 +7,7 @@ of stores or of where checkpoints are kept. `heredity.jax` and `heredity.torch` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -22,7 +22,7 @@ FRESH = -1
 """In `Round.sources`: the member starts from scratch."""
 
 BEST = -1
-"""As a row: the one that `keep` remembered."""
+"""As a row of a saved file: the one that `keep` remembered."""
 
 Ints = NDArray[np.int64]
 
@@ -142,8 +142,9 @@ class VectorTrainable(Protocol):
     def program(self, chunk: int | Literal["auto"], devices: int | None) -> VectorProgram:
         """The program of a whole population."""
 
-    def single(self) -> Trainable:
-        """The same functions as an ordinary Trainable of one member."""
+    def single(self, setting: Setting) -> Callable[[], Trainable]:
+        """Makes an ordinary Trainable of the same functions, one member each, that draws the same
+        randomness as the member of a population would."""
 
 
 def as_vector(trainable: object) -> VectorTrainable | None:

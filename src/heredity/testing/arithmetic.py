@@ -7,8 +7,9 @@ becomes NaN. It does all that a program must do, so that drivers are tested with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +40,9 @@ class Arithmetic:
         """The program of a whole population."""
         return ArithmeticProgram(self.limit, chunk)
 
-    def single(self) -> Trainable:
+    def single(self, setting: Setting) -> Callable[[], Trainable]:
         """One member as an ordinary Trainable."""
-        return Single(self.limit)
+        return partial(Single, self.limit)
 
 
 class Single(Trainable):
