@@ -22,4 +22,4 @@ def test_a_trial_is_its_proposal_and_more():
 
 
 def test_what_ended_is_charged():
-    assert ENDED == {"finished", "diverged", "stopped"}
+    assert set(ENDED) == {"finished", "diverged", "stopped"}
