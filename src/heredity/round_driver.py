@@ -83,7 +83,6 @@ class RoundDriver:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="heredity-block")
         self._writing: Future[list[ev.Event]] | None = None
         self._writing_block: Block
-        self._best: tuple[float, int] = (-np.inf, -1)
 
     @property
     def seconds(self) -> float:
@@ -186,12 +185,9 @@ class RoundDriver:
 
     def _keep_best(self, done: ev.RoundFinished) -> None:
         """Have the program remember the best row so far: its trial has no checkpoint yet."""
-        means = self.log.population.means[done.first : done.first + done.count][:, 0]
-        means = np.where(np.isfinite(means), means, -np.inf)
-        best = int(means.argmax())
-        if means[best] > self._best[0]:
-            self._best = (float(means[best]), done.first + best)
-            self.executor.program.keep(self._row_of(done.first + best))
+        peak = self.log.population.peak
+        if peak is not None and peak >= done.first:
+            self.executor.program.keep(self._row_of(peak))
 
     # ------------------------------------------------------------------ blocks
 
@@ -214,9 +210,8 @@ class RoundDriver:
         first, end = population.resident
         finished = [t for t in range(first, end) if population.status_of(t) == "finished"]
         saved = {trial: self._row_of(trial) for trial in finished}
-        best = self._best[1]
-        if best >= 0:
-            saved.setdefault(best, BEST)
+        if population.peak is not None:
+            saved.setdefault(population.peak, BEST)
         return dict(sorted(saved.items()))
 
     def _to_release(self, saved: Mapping[int, int]) -> tuple[int, ...]:
@@ -324,9 +319,6 @@ class RoundDriver:
         if block is not None:
             with self.checkpoints.open(replace(block, row=None)) as folder:
                 self.executor.program.load(folder)
-        best = population.best
-        if best is not None:
-            self._best = (float(population.means[best, 0]), best)
         lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
         self.log.append([lost_with_driver(population, trial) for trial in lost])
 

@@ -62,6 +62,7 @@ PLAIN: dict[str, Any] = {
     "failures": int,
     "failures_in_a_row": list[ev.TrialFailed],
     "bytes_kept": int,
+    "peak": int | None,
     "resident": tuple[int, int],
     "blocks": dict[int, Checkpoint],
     "chunk": int | None,

@@ -225,6 +225,9 @@ class Population(State):
         else:
             rows = list(self.measured_lineage(trial, self.average))
             self.means[trial] = self.scores[rows].mean(axis=0)
+        mean, peak = self.means[trial, 0], self.peak
+        if peak is None or (mean, -trial) > (self.means[peak, 0], -peak):
+            self.peak = trial
 
     def _enter(self, trial: int, lane: int) -> None:
         """Put a measured trial into its lane's list, which falls by `stop`; later ones first."""

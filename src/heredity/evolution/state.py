@@ -62,6 +62,7 @@ class State:
         blocks: the checkpoints of trials that were saved in a block.
         chunk: how many members train at once.
         champion: by lane: its best trial by lineage mean, or −1.
+        peak: the trial with the highest lineage mean of all, its state kept or not.
     """
 
     def __init__(self) -> None:
@@ -99,6 +100,7 @@ class State:
         self.failures = 0
         self.failures_in_a_row: list[ev.TrialFailed] = []
         self.bytes_kept = 0
+        self.peak: int | None = None
         self.resident = (0, 0)
         self.blocks: dict[int, Checkpoint] = {}
         self.chunk: int | None = None
