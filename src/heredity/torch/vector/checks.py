@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from traceback import extract_tb
 from typing import Any
 
 import torch
@@ -115,14 +116,14 @@ def _explained(name: str, error: Exception, trial: Trial, run: Callable[..., Any
             f"{name} draws random numbers with a function that cannot draw for each member on its "
             f"own: use {known}, or modules made of these such as torch.nn.Dropout"
         )
+    if any(frame.filename.endswith("batchnorm.py") for frame in extract_tb(error.__traceback__)):
+        return UsageError(
+            f"{name}: this normalization cannot keep its running statistics for each member: use "
+            "torch.nn.GroupNorm, or BatchNorm with a `momentum` or with track_running_stats=False "
+            "(torch.func.replace_all_batch_norm_modules_ sets the latter)"
+        )
     if ".item()" in text or "data-dependent control flow" in text:
         return UsageError(_plain_needed(name, trial, run))
-    if "running_mean" in text or "num_batches_tracked" in text or "batch_norm" in text:
-        return UsageError(
-            f"{name}: this normalization cannot keep running statistics for each member "
-            f"({one_line(error)}): use torch.nn.GroupNorm, BatchNorm with track_running_stats="
-            "False, or torch.func.replace_all_batch_norm_modules_"
-        )
     return TrainingError(f"{name}: {one_line(error)}", remote_traceback=user_frames(error))
 
 

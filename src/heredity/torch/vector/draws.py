@@ -44,7 +44,7 @@ def member_words(
     seed: int, members: NDArray[np.int64], turns: NDArray[np.int64] | int, purpose: Purpose
 ) -> NDArray[np.uint64]:
     """64 random bits for each member at its turn, shape (members,)."""
-    words = np.full(len(members), seed % 2**64, dtype=np.uint64)
+    words = _splitmix(np.full(len(members), seed % 2**64, dtype=np.uint64))
     for part in (int(purpose), members, turns):
         words = _splitmix(words ^ np.asarray(part, dtype=np.int64).astype(np.uint64))
     return words

@@ -6,6 +6,8 @@ mutated and credited with scores it had no part in.
 
 from __future__ import annotations
 
+import operator
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,12 +32,38 @@ def dead(outcome: Outcome, columns: Mapping[str, Tensor]) -> list[str]:
 
 
 def _reaching(graph: Graph) -> set[Node]:
-    """The nodes whose values reach the output."""
+    """The memory, by the node it was first seen at, whose values reach the output."""
+    memory = _memories(graph)
+    sources: dict[Node, set[Node]] = defaultdict(set)
+    for node in graph.nodes:
+        if not _is_form_only(node):
+            sources[memory[node]].update(memory[source] for source in node.all_input_nodes)
     live: set[Node] = set()
-    for node in reversed(graph.nodes):
-        if node.op == "output" or node in live:
-            live.update(() if _is_form_only(node) else node.all_input_nodes)
+    found = {node for node in graph.nodes if node.op == "output"}
+    while found:
+        live |= found
+        found = set().union(*(sources[node] for node in found)) - live
     return live
+
+
+def _memories(graph: Graph) -> dict[Node, Node]:
+    """Each node, and the first one of the same memory: of views, and of changes in place."""
+    memory: dict[Node, Node] = {}
+    for node in graph.nodes:
+        shared = _shared(node)
+        memory[node] = node if shared is None else memory[shared]
+    return memory
+
+
+def _shared(node: Node) -> Node | None:
+    """The argument whose memory a node's result has."""
+    if not node.args or not isinstance(node.args[0], Node):
+        return None
+    if node.target is operator.getitem:
+        return node.args[0]
+    schema: Any = getattr(node.target, "_schema", None)
+    is_alias = schema is not None and any(value.alias_info for value in schema.returns)
+    return node.args[0] if is_alias else None
 
 
 def _is_form_only(node: Node) -> bool:

@@ -61,7 +61,8 @@ class Network:
         self._holder = _Holder(self._built().to(device))
 
     def _built(self) -> nn.Module:
-        module = self.model()
+        with torch.random.fork_rng([]):  # who asks for a module does not mean to draw
+            module = self.model()
         if not isinstance(module, nn.Module):
             raise UsageError(
                 f"model() returned {type(module).__name__}: return a new torch.nn.Module"

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from heredity.errors import UsageError, did_you_mean
+
 NumberOrName = float | str
 """A number for all members, or the name of the hparam that gives each member its own."""
 
@@ -74,7 +76,13 @@ def names_of(optimizer: Optimizer) -> dict[str, str]:
 
 
 def settings_of(optimizer: Optimizer, hparams: Mapping[str, Any]) -> Settings:
-    """An optimizer's settings with the hparams that it names."""
+    """An optimizer's settings with the hparams that it names; `UsageError` for unknown names."""
+    for name, value in names_of(optimizer).items():
+        if value not in hparams:
+            raise UsageError(
+                f"{type(optimizer).__name__}({name}={value!r}): there is no hparam of this name."
+                f"{did_you_mean(value, hparams)}"
+            )
     return Settings(
         {
             name: hparams[value] if isinstance(value, str) else value
