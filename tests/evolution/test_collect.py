@@ -65,6 +65,29 @@ def test_finalists_stay():
     assert goes(story, finalists=3) == set()
 
 
+def test_what_was_confirmed_stays_while_it_may_become_the_best_again():
+    story = lanes(RandomSearch(), [5.0], [4.0])
+    evaluation = {"kind": "evaluate", "start": 10, "stop": 10}
+    story.finish(story.run(0, 0, **evaluation), 5.0, saved=False)
+    for score in (1.0, 2.0):
+        story.train(0, score)
+    story.train(1, 6.0)
+    assert story.population.best == 5  # not confirmed yet
+    assert goes(story) == {1, 3}
+    story.append(ev.CheckpointsReleased((1, 3)))
+    story.finish(
+        story.run(
+            1,
+            5,
+            **evaluation,
+        ),
+        3.0,
+        saved=False,
+    )
+    assert story.population.best == 0
+    assert 0 in story.population.held
+
+
 def test_pins_and_sources_of_injections_stay():
     story = lanes(RandomSearch(), [1.0, 2.0, 3.0])
     assert goes(story) == {0, 1}
