@@ -121,7 +121,7 @@ class RoundFinished:
     columns, which `rounds.expand` turns into their own events.
 
     The last round of a block holds the block's checkpoint, and in `saved` and `rows` which trials
-    are in it, and where. The others' states are on the device only, where the next round finds them.
+    are in it, and where. The states of the others are on the device only, for the next round.
     """
 
     first: int
