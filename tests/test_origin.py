@@ -45,7 +45,14 @@ def test_what_is_known_of_code() -> None:
     assert {"python", "numpy"} <= facts.keys()
 
 
-@pytest.mark.parametrize("source", [eval("lambda: None"), Toy(), print])
+class _Typed:
+    """Like a class that was typed at a prompt: its module has no file."""
+
+
+_Typed.__module__ = "__main__"
+
+
+@pytest.mark.parametrize("source", [eval("lambda: None"), Toy(), print, _Typed])
 def test_code_without_a_file_has_fewer_facts(source: Any) -> None:
     assert "python" in code_facts(source)
 

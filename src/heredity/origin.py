@@ -105,7 +105,7 @@ def _version(package: str) -> dict[str, str]:
 def _file(source: Any) -> Path | None:
     try:
         file = inspect.getsourcefile(inspect.unwrap(source))
-    except TypeError:
+    except (TypeError, OSError):  # built in; or typed at a prompt
         return None
     return Path(file) if file and Path(file).is_file() else None
 

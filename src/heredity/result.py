@@ -43,8 +43,12 @@ class Best:
 
     @property
     def score(self) -> float:
-        """The score it was selected by, in the user's units. Selection makes it optimistic."""
-        assert self.trial.score is not None
+        """The score of its own evaluation, in the user's units. Selection makes it optimistic.
+
+        Raises `NotFound` for a trial that has none.
+        """
+        if self.trial.score is None:
+            raise NotFound(f"trial {self.trial.id} has no score: it is {self.trial.status}")
         return self.trial.score
 
     @property
