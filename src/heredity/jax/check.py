@@ -57,7 +57,7 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
     step_metrics, lasting = probe.step(member, state)
     metrics, deciding = probe.evaluate(member, state)
     if functions.inherit is not None:
-        _traced("inherit", member.inherit, state, state)
+        _traced("inherit", jax.eval_shape, member.inherit, state, state)
     if both := sorted(set(step_metrics) & set(metrics)):
         raise UsageError(f"step and evaluate both measure `{both[0]}`: rename one of them")
     _require_live(hparams, lasting | deciding, probe)
@@ -152,7 +152,7 @@ class _Probe:
             if isinstance(cause, KeyError) and cause.args[0] not in self.hparams.space:
                 known = did_you_mean(str(cause.args[0]), self.hparams.space)
                 raise UsageError(f"{error}. Hparams are declared in the space.{known}") from cause
-            if cause is None or not (name := self._culprit(attempt)):
+            if cause is None or _is_leak(cause) or not (name := self._culprit(attempt)):
                 raise
             raise UsageError(
                 f"{what} needs the plain value of the hparam `{name}` (as a shape, in a Python "
@@ -198,9 +198,12 @@ def _traced(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise UsageError(_in_words(what, error)) from error
 
 
+def _is_leak(error: BaseException) -> bool:
+    return isinstance(error, jax.errors.UnexpectedTracerError) or "Leaked" in str(error)
+
+
 def _in_words(what: str, error: Exception) -> str:
-    text = str(error)
-    if isinstance(error, jax.errors.UnexpectedTracerError) or "Leaked" in text:
+    if _is_leak(error):
         return (
             f"{what} keeps a traced value beyond its call (in a global, an attribute or a list "
             "outside): return it as part of the state or as a metric instead"

@@ -137,4 +137,4 @@ def _storable(array: NDArray[Any]) -> NDArray[Any]:
 def _restored(array: NDArray[Any], shape: Any) -> NDArray[Any]:
     dtype = np.dtype(shape.dtype)
     array = array if array.dtype == dtype else np.ascontiguousarray(array).view(dtype)
-    return array.reshape(-1, *shape.shape)
+    return array.reshape(len(array), *shape.shape)

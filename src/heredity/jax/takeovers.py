@@ -122,10 +122,11 @@ class Takeovers:
     def start_afresh(self, state: Arrays, table: Any, rows: Ints) -> Arrays:
         """The state with these rows made anew from their entries of the table."""
         for start in range(0, len(rows), self.most):
-            targets = self._ints(tuple(rows[start : start + self.most].tolist()))
-            entries = np.minimum(targets, self._none - 1)
-            known = jax.tree.map(lambda array: array[entries], table)  # noqa: B023
-            state = self.refresh(state, self.placement.put(known, "all"), targets)
+            few = rows[start : start + self.most]
+            padded = np.resize(few, self.most)  # as many entries as were compiled for
+            known = jax.tree.map(lambda array: array[padded], table)  # noqa: B023
+            known = self.placement.put(known, "all")
+            state = self.refresh(state, known, self._ints(tuple(few.tolist())))
         return state
 
     def row(self, state: Arrays, number: int) -> Arrays:
@@ -134,10 +135,10 @@ class Takeovers:
 
     def _ints(self, rows: tuple[int, ...]) -> Any:
         padded = [*rows, *[self._none] * (self.most - len(rows))]
-        return np.array(padded, np.int32)
+        return self.placement.put(np.array(padded, np.int32), "all")
 
     def _row(self, number: int) -> Any:
-        return np.array([number], np.int32)
+        return self.placement.put(np.array([number], np.int32), "all")
 
     # Compiled when first needed ---------------------------------------------------------
 

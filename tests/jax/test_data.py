@@ -1,0 +1,132 @@
+"""Batches are what the user asked for; what cannot be is said at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from populations import opened, played, round_of, setting, state
+
+from heredity.errors import TrainingError, UsageError
+from heredity.jax import VectorTrainable, batches, stream
+
+
+def recorder(data: Any, size: int, interval: int) -> VectorTrainable:
+    """Members whose state is what they were given."""
+
+    def step(kept: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return jnp.roll(kept, -size).at[-size:].set(batch) + 0 * (hparams["lr"] + hparams["decay"])
+
+    return VectorTrainable(
+        lambda k, h: jnp.full(size * interval, -1.0), step, lambda s, h, k: s.sum(), data=data
+    )
+
+
+def test_shared_batches_are_the_same_for_all_and_go_through_epochs_of_the_study() -> None:
+    functions = recorder(batches(np.arange(12.0), 4, shared=True), 4, 2)
+    given = setting(interval=2)
+    program = opened(functions, given)
+    seen = []
+    for turn in range(3):
+        played(program, round_of(given, turn))
+        drawn = state(program)[0]
+        assert (drawn == drawn[0]).all()
+        seen += drawn[0].tolist()
+    assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12))
+    assert seen[:12] != seen[12:]
+
+
+def test_batches_with_replacement_draw_each_example_equally_likely() -> None:
+    functions = recorder(batches(np.arange(4.0), 4, replace=True), 4, 200)
+    given = setting(interval=200)
+    program = opened(functions, given)
+    played(program, round_of(given, 0))
+    drawn = state(program)[0].astype(int)
+    counts = np.array([np.bincount(row, minlength=4) for row in drawn])
+    assert (abs(counts - 200) < 80).all()  # 6 standard deviations
+    assert any(len(set(batch)) < 4 for batch in drawn[0].reshape(-1, 4).tolist())
+
+
+def test_a_batch_has_the_structure_of_the_arrays() -> None:
+    data = batches({"x": np.ones((10, 3)), "y": np.arange(10)}, 4)
+
+    def step(kept: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        assert batch["x"].shape == (4, 3)
+        assert batch["y"].shape == (4,)
+        assert batch["x"].dtype == jnp.float32
+        return kept * hparams["lr"] * hparams["decay"]
+
+    VectorTrainable(lambda k, h: 0.0, step, lambda s, h, k: s, data=data).program().check(setting())
+
+
+def numbers(start: int) -> Iterator[Any]:
+    while True:
+        yield np.array([start, start], np.float32)
+        start += 1
+
+
+@pytest.mark.parametrize("steps", [(3, 3, 2), (2, 3, 3)], ids=["short last", "short first"])
+def test_a_stream_gives_every_step_its_batch(steps: tuple[int, ...]) -> None:
+    given = setting(interval=3)
+    program = opened(recorder(stream(numbers), 2, 3), given)
+    begun = 0
+    for turn, count in enumerate(steps):
+        starts = np.full(4, begun)
+        played(program, round_of(given, turn, steps=count, starts=starts))
+        begun += count
+        seen = state(program)[0][:, -2 * count :]
+        assert seen.tolist() == [np.repeat(np.arange(begun - count, begun), 2).tolist()] * 4
+    program.close()
+
+
+def test_a_stream_goes_on_where_the_study_stands() -> None:
+    """Also with members that started afresh meanwhile."""
+    given = setting(interval=3)
+    program = opened(recorder(stream(numbers), 2, 3), given)
+    played(program, round_of(given, 0, starts=np.array([0, 30, 0, 3])))
+    assert state(program)[0][0].tolist() == [30, 30, 31, 31, 32, 32]
+    program.close()
+
+
+def test_a_stream_that_ends_is_an_error_only_when_more_is_needed() -> None:
+    given = setting(interval=3)
+    ends = stream(lambda start: iter([np.ones(2, np.float32)] * (5 - start)))
+    program = opened(recorder(ends, 2, 3), given)
+    played(program, round_of(given, 0))
+    played(program, round_of(given, 1, steps=2))
+    with pytest.raises(TrainingError, match="ended at step 5: make it endless"):
+        program.start(round_of(given, 1))
+    program.close()
+
+
+def test_batches_of_a_stream_that_differ_are_an_error() -> None:
+    given = setting(interval=3)
+    uneven = stream(lambda start: iter([np.ones(2), np.ones(2), np.ones(1)] * 2))
+    program = opened(recorder(uneven, 2, 3), given)
+    with pytest.raises(TrainingError, match="from step 0 on differ in shape"):
+        program.start(round_of(given, 0))
+    program.close()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "size", "words"),
+    [
+        ((np.ones((5, 2)), np.ones(4)), 2, r"differ in their number of examples: \[0\] has 5, \[1"),
+        (np.ones(5), 6, "from 1 to the number of examples, 5; got 6"),
+        (np.ones(5), 0, "got 0"),
+        (np.ones(5), 2.0, "a whole number, the same for all, not 2.0"),
+        (np.float32(1), 1, "examples first"),
+        ((), 1, "got no arrays"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(arrays: Any, size: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        batches(arrays, size)
+
+
+def test_streams_and_data_of_another_kind_are_refused() -> None:
+    with pytest.raises(UsageError, match="function from a step to an iterator"):
+        stream(iter([1]))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"heredity.jax.batches\(.*not ndarray"):
+        recorder(np.ones(3), 1, 1)

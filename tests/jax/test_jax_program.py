@@ -1,0 +1,316 @@
+"""The program keeps the protocol's promises, whatever is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from populations import DESCENT, SPACE, hparams, opened, played, round_of, same, setting, state
+
+from heredity.errors import UsageError
+from heredity.executors.program import BEST, FRESH
+from heredity.jax import VectorTrainable, batches
+from heredity.jax.program import JaxProgram
+
+SETTING = setting()
+
+
+@pytest.fixture(scope="module")
+def program() -> JaxProgram:
+    """One opened program; every test begins with a round from scratch."""
+    return opened(DESCENT, SETTING)
+
+
+@pytest.fixture
+def compilations() -> Any:
+    """How many programs were compiled since, as a list that grows."""
+    seen: list[str] = []
+
+    def listen(event: str, duration_s: float, **facts: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_a_rounds_program_is_compiled_once_for_all_hparams_turns_and_sources(
+    compilations: list[str],
+) -> None:
+    program = opened(DESCENT, SETTING)
+    assert len(compilations) == 1  # the round; the rest when it is first needed
+    rng = np.random.default_rng(0)
+    for turn in range(6):
+        sources = None if turn == 0 else rng.integers(-1, 4, 4)
+        given = hparams(SPACE, SPACE.sample_many(4, turn))
+        played(program, round_of(SETTING, turn, sources, hparams=given))
+        if turn == 3:
+            settled = len(compilations)
+    assert settled <= 1 + 5  # init, move, refresh, and two for a circle
+    assert len(compilations) == settled
+    played(program, round_of(SETTING, 6, steps=2))  # a shorter last round
+    assert len(compilations) == settled + 1
+
+
+def test_rounds_move_nothing_between_host_and_device_implicitly(program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    with jax.transfer_guard("disallow"):
+        played(program, round_of(SETTING, 1, [1, 1, 2, 3]))
+
+
+def test_metrics_are_the_objective_and_the_mean_of_each_steps(program: JaxProgram) -> None:
+    scores = played(program, round_of(SETTING, 0))
+    assert set(scores.metrics) == {"score", "size"}
+    assert all(values.shape == (4,) for values in scores.metrics.values())
+    assert scores.finite.all()
+
+
+def test_step_metrics_are_means_over_the_round() -> None:
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return state + hparams["lr"] * 0 + 1, {"before": state}
+
+    functions = VectorTrainable(lambda k, h: jnp.zeros(()), step, lambda s, h, k: s + h["decay"])
+    scores = played(opened(functions, setting(interval=4)), round_of(setting(interval=4), 0))
+    np.testing.assert_allclose(scores.metrics["before"], np.full(4, (0 + 1 + 2 + 3) / 4))
+
+
+def test_the_same_rounds_give_the_same_bits_and_other_seeds_give_others(
+    program: JaxProgram,
+) -> None:
+    runs = []
+    for trained in (program, program, opened(DESCENT, setting(seed=8))):
+        for turn in range(2):
+            scores = played(trained, round_of(SETTING, turn))
+        runs.append([*state(trained), scores.metrics["score"]])
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_members_draw_differently_though_their_states_and_hparams_are_equal(
+    program: JaxProgram,
+) -> None:
+    equal = hparams(SPACE, [{"lr": 0.1, "decay": 0.1}] * 4)
+    played(program, round_of(SETTING, 0, hparams=equal))
+    played(program, round_of(SETTING, 1, [2, 2, 2, 2], hparams=equal))
+    w = state(program)[1]
+    assert len(np.unique(w, axis=0)) == 4
+
+
+def test_take_overs_copy_the_states_before_the_round(program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    before = state(program)
+    still = round_of(
+        SETTING, 1, [1, 0, 0, 3], hparams=hparams(SPACE, [{"lr": 0.1, "decay": 0.1}] * 4)
+    )
+    moved = program._takeovers.carry_out(program._standing, still.sources)
+    assert same([np.asarray(array) for array in moved], [array[[1, 0, 0, 3]] for array in before])
+    program._state = moved
+
+
+def test_a_fresh_row_is_what_it_would_have_been_at_first(program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    first = state(program)
+    played(program, round_of(SETTING, 1))
+    turns = np.array([2, 0, 2, 2])
+    played(program, round_of(SETTING, 2, [0, FRESH, 2, 3], turns=turns))
+    again = state(program)
+    assert same([array[1] for array in again], [array[1] for array in first])
+
+
+def test_saved_rows_load_bitwise_and_train_on_bitwise(tmp_path: Path, program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    program.keep(2)
+    rows = program.copy()
+    kept = state(program)
+    played(program, round_of(SETTING, 1, [3, 0, 1, 2]))  # `rows` stays as it was
+    after = state(program)
+    rows.write(tmp_path)
+    program.keep(0)
+    program.load(tmp_path)
+    assert same(state(program), kept)
+    played(program, round_of(SETTING, 1, [3, 0, 1, 2]))
+    assert same(state(program), after)
+    assert same([a[-1] for a in program.copy().arrays], [array[2] for array in kept])
+
+
+def test_one_member_is_read_in_the_users_structure_before_anything_is_compiled(
+    tmp_path: Path, program: JaxProgram
+) -> None:
+    played(program, round_of(SETTING, 0))
+    program.keep(1)
+    program.copy().write(tmp_path)
+    w = state(program)[1]
+    reader = DESCENT.program()
+    reader.check(SETTING)
+    assert set(reader.member(tmp_path, 0)) == {"w", "steps"}
+    assert same([np.asarray(reader.member(tmp_path, row)["w"]) for row in (2, BEST)], [w[2], w[1]])
+
+
+def test_a_saved_member_is_measured_again_with_fresh_randomness(
+    tmp_path: Path, program: JaxProgram
+) -> None:
+    played(program, round_of(SETTING, 0))
+    program.copy().write(tmp_path)
+    given = {"lr": 0.1, "decay": 0.1}
+    found = program.evaluate(tmp_path, 0, given, seed=5, count=4)
+    assert set(found) == {"score", "score_std"}
+    assert found["score_std"] > 0
+    assert found == program.evaluate(tmp_path, 0, given, seed=5, count=4)
+    assert found != program.evaluate(tmp_path, 0, given, seed=6, count=4)
+    assert set(program.evaluate(tmp_path, 0, given, seed=5, count=1)) == {"score"}
+
+
+@pytest.mark.parametrize("bad", [0, 3], ids=["first", "last"])
+def test_a_row_that_is_not_finite_touches_no_other(bad: int, program: JaxProgram) -> None:
+    def evaluated(values: list[float]) -> tuple[list[np.ndarray], Any]:
+        given = hparams(SPACE, [{"lr": lr, "decay": 0.1} for lr in values])
+        played(program, round_of(SETTING, 0, hparams=given))
+        scores = played(program, round_of(SETTING, 1, hparams=given))
+        return state(program), scores
+
+    healthy = [0.1, 0.2, 0.3, 0.4]
+    arrays, _ = evaluated(healthy)
+    sick, scores = evaluated([float("nan") if i == bad else lr for i, lr in enumerate(healthy)])
+    assert scores.finite.tolist() == [i != bad for i in range(4)]
+    others = np.arange(4) != bad
+    assert same([a[others] for a in sick], [a[others] for a in arrays])
+
+
+def test_a_score_that_is_not_finite_counts_only_where_it_is_measured() -> None:
+    functions = VectorTrainable(
+        lambda key, h: jnp.zeros(()),
+        lambda state, h, batch, key: state + h["lr"] + h["decay"],
+        lambda state, h, key: jnp.log(-state),
+    )
+    program = opened(functions, SETTING)
+    assert not played(program, round_of(SETTING, 0)).finite.any()
+    unmeasured = round_of(SETTING, 1, measured=np.zeros(4, np.bool_))
+    assert played(program, unmeasured).finite.all()
+    some = np.array([True, False, False, True])
+    assert played(program, round_of(SETTING, 2, measured=some)).finite.tolist() == (~some).tolist()
+
+
+def test_chunks_train_the_same_members() -> None:
+    given = setting(population=6)
+    runs = []
+    for chunk in (6, 3, 2):
+        program = opened(DESCENT, given, chunk=chunk)
+        assert program.chunk == chunk
+        for turn in range(2):
+            scores = played(program, round_of(given, turn))
+        runs.append([*state(program), *scores.metrics.values()])
+    for arrays in runs[1:]:
+        for array, whole in zip(arrays, runs[0], strict=True):
+            np.testing.assert_allclose(array, whole, rtol=1e-5)
+
+
+def test_a_chunk_must_divide_the_population() -> None:
+    with pytest.raises(UsageError, match=r"divisor of the 4 members .*\(4, 2, 1\).* got 3"):
+        opened(DESCENT, SETTING, chunk=3)
+
+
+def test_a_first_round_needs_a_state() -> None:
+    closed = opened(DESCENT, setting(population=1, interval=1))
+    with pytest.raises(UsageError, match="from scratch, or after load"):
+        closed.start(round_of(setting(population=1, interval=1), 1))
+
+
+def test_hparams_arrive_in_the_form_that_was_promised() -> None:
+    import heredity as hd
+
+    space = hd.Space(
+        lr=hd.Uniform(0, 1),
+        depth=hd.Integer(1, 5),
+        width=hd.Ordinal([0.5, 1.5]),
+        act=hd.Categorical(["relu", "tanh", "sin"]),
+        size=hd.Ordinal(["small", "large"]),
+        name=hd.Constant("abc"),
+    )
+    names = ("lr", "depth", "width", "act", "size")
+
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        assert list(hparams) == [*space]
+        assert hparams["name"] == "abc"
+        assert [hparams[n].dtype for n in names] == [
+            jnp.float32,
+            jnp.int32,
+            jnp.float32,
+            jnp.int32,
+            jnp.int32,
+        ]
+        tanh = jax.lax.switch(hparams["act"], [lambda: 0.0, lambda: 1.0, lambda: 2.0])
+        return jnp.stack([*(hparams[n].astype(float) for n in names), tanh])
+
+    functions = VectorTrainable(lambda k, h: jnp.zeros(6), step, lambda s, h, k: s.sum())
+    given = setting(population=1, space=space)
+    members = [{"lr": 0.25, "depth": 3, "width": 1.5, "act": "sin", "size": "large", "name": "abc"}]
+    program = opened(functions, given)
+    played(program, round_of(given, 0, hparams=hparams(space, members)))
+    assert state(program)[0].tolist() == [[0.25, 3.0, 1.5, 2.0, 1.0, 2.0]]
+
+
+def test_an_optimizer_is_built_of_traced_hparams_inside_step() -> None:
+    import optax
+
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        w, moments = state
+        optimizer = optax.adamw(hparams["lr"], weight_decay=hparams["decay"])
+        updates, moments = optimizer.update(jax.grad(lambda w: (w**2).sum())(w), moments, w)
+        return optax.apply_updates(w, updates), moments
+
+    def init(key: Any, hparams: Any) -> Any:
+        w = jnp.ones(3)
+        return w, optax.adamw(0.0).init(w)
+
+    functions = VectorTrainable(init, step, lambda s, h, k: -(s[0] ** 2).sum())
+    assert played(opened(functions, SETTING), round_of(SETTING, 0)).finite.all()
+
+
+def test_what_all_members_share_is_in_memory_once(tmp_path: Path) -> None:
+    """Small adapters on a large frozen network: memory grows with the adapters only."""
+    frozen = jax.random.normal(jax.random.key(0), (500, 500))
+
+    def forward(adapter: Any) -> Any:
+        a, b = adapter
+        return jnp.tanh(jnp.ones(500) @ frozen + (jnp.ones(500) @ a) @ b)
+
+    def init(key: Any, hparams: Any) -> Any:
+        return 0.01 * jax.random.normal(key, (500, 2)), jnp.zeros((2, 500))
+
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        gradient = jax.grad(lambda s: (forward(s) ** 2).mean())(state)
+        rate = hparams["lr"] * (1 - hparams["decay"])
+        return jax.tree.map(lambda s, g: s - rate * g, state, gradient)
+
+    functions = VectorTrainable(init, step, lambda s, h, k: (forward(s) ** 2).mean())
+    sizes = {}
+    for population in (2, 8):
+        program = opened(functions, setting(population=population))
+        memory = program._program(3).compiled.memory_analysis()
+        sizes[population] = memory.argument_size_in_bytes
+        assert memory.temp_size_in_bytes < frozen.nbytes
+    adapter_bytes = 2 * 500 * 2 * 4
+    assert sizes[2] >= frozen.nbytes
+    assert 6 * adapter_bytes <= sizes[8] - sizes[2] < 6 * adapter_bytes + 1000
+
+
+def test_data_is_in_memory_once_and_each_member_draws_batches_of_its_own() -> None:
+    x = np.arange(40, dtype=np.float32)
+
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return jnp.roll(state, 5).at[:5].set(batch) + 0 * (hparams["lr"] + hparams["decay"])
+
+    functions = VectorTrainable(
+        lambda k, h: jnp.zeros(40), step, lambda s, h, k: s.sum(), data=batches(x, 5)
+    )
+    given = setting(interval=8)
+    program = opened(functions, given)
+    played(program, round_of(given, 0))
+    drawn = state(program)[0]
+    assert np.sort(drawn, axis=1).tolist() == [x.tolist()] * 4  # an epoch: every example once
+    assert len(np.unique(drawn, axis=0)) == 4  # in an order of each member's own
+    played(program, round_of(given, 1))
+    assert not np.array_equal(state(program)[0], drawn)
