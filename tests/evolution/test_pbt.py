@@ -8,7 +8,7 @@ import pytest
 from evolution.story import Story
 from heredity.errors import UsageError
 from heredity.evolution.budget import Steps, Trials
-from heredity.evolution.exploit import Truncation
+from heredity.evolution.exploit import Deadband, Tournament, Truncation, TTest
 from heredity.evolution.pbt import PBT
 from heredity.evolution.random_search import RandomSearch
 from heredity.evolution.ready import Every
@@ -264,10 +264,13 @@ def test_a_random_subset_is_measured_and_the_last_turn_always():
     assert set().union(*subsets[:29]) == set(range(8))
 
 
-def test_an_unmeasured_member_takes_over_nobody():
-    story = Story(PBT(ready=Every(0)), members=2)
-    story.train(0, 5.0)
-    story.train(1, 1.0)
+@pytest.mark.parametrize("rule", [Truncation(0.5), Tournament(), TTest(), Deadband()], ids=str)
+def test_an_unmeasured_member_takes_over_nobody(rule):
+    story = Story(PBT(rule, ready=Every(0)), members=2)
+    for noise in (0.0, 0.1, -0.1):
+        story.train(0, 5.0 + noise)
+        story.train(1, 1.0 + noise)
+    assert story.proposals(2)[1].reason != "goes on"
     story.train(0, 6.0)
     story.finish(story.run(1, evaluations=0), None)
     assert story.proposals(2)[1].reason == "goes on"
