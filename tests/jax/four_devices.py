@@ -32,11 +32,11 @@ def study(program: JaxProgram) -> list[np.ndarray]:
 
 
 devices = jax.devices()
-whole = study(opened(FUNCTIONS, GIVEN, devices=devices[:1], chunk=2))
-shared = opened(FUNCTIONS, GIVEN, devices=devices)
+whole = study(opened(FUNCTIONS, GIVEN, devices=1, chunk=2))
+shared = opened(FUNCTIONS, GIVEN, devices=4)
 refusal = ""
 try:
-    opened(FUNCTIONS, setting(population=6), devices=devices)
+    opened(FUNCTIONS, setting(population=6), devices=4)
 except UsageError as error:
     refusal = str(error)
 print(

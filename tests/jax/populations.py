@@ -10,6 +10,7 @@ import numpy as np
 import heredity as hd
 from heredity.executors.program import FRESH, Round, RoundScores, Setting, traced
 from heredity.jax import VectorTrainable
+from heredity.jax.check import check as jax_check
 from heredity.jax.program import JaxProgram
 
 SPACE = hd.Space(lr=hd.LogUniform(1e-3, 1.0), decay=hd.Uniform(0.0, 0.5))
@@ -42,6 +43,12 @@ def opened(functions: VectorTrainable, given: Setting, **options: Any) -> JaxPro
     program = functions.program(**options)
     program.open(given)
     return program
+
+
+def check(functions: VectorTrainable, **options: Any) -> None:
+    """Check as `open` does, but compile nothing."""
+    given = setting(**options)
+    jax_check(functions, given, functions.program()._batch())
 
 
 def hparams(space: hd.Space, members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

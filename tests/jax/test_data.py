@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from populations import opened, played, round_of, setting, state
+from populations import check, opened, played, round_of, setting, state
 
 from heredity.errors import TrainingError, UsageError
 from heredity.jax import VectorTrainable, batches, stream
@@ -57,7 +57,7 @@ def test_a_batch_has_the_structure_of_the_arrays() -> None:
         assert batch["x"].dtype == jnp.float32
         return kept * hparams["lr"] * hparams["decay"]
 
-    VectorTrainable(lambda k, h: 0.0, step, lambda s, h, k: s, data=data).program().check(setting())
+    check(VectorTrainable(lambda k, h: 0.0, step, lambda s, h, k: s, data=data))
 
 
 def numbers(start: int) -> Iterator[Any]:

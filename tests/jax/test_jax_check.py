@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from populations import DESCENT, SPACE, evaluate, init, setting, step
+from populations import DESCENT, SPACE, check, evaluate, init, step
 
 import heredity as hd
 from heredity.errors import UsageError
@@ -20,10 +20,6 @@ LEAKED: list[Any] = []
 
 def changed(**functions: Any) -> VectorTrainable:
     return replace(DESCENT, **functions)
-
-
-def check(functions: VectorTrainable, **options: Any) -> None:
-    functions.program().check(setting(**options))
 
 
 def step_to(change: Callable[[Any], Any]) -> Callable[..., Any]:

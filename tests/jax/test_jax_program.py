@@ -144,9 +144,9 @@ def test_one_member_is_read_in_the_users_structure_before_anything_is_compiled(
     program.copy().write(tmp_path)
     w = state(program)[1]
     reader = DESCENT.program()
-    reader.check(SETTING)
-    assert set(reader.member(tmp_path, 0)) == {"w", "steps"}
-    assert same([np.asarray(reader.member(tmp_path, row)["w"]) for row in (2, BEST)], [w[2], w[1]])
+    read = [reader.member(tmp_path, row, {}, SPACE) for row in (2, BEST)]
+    assert set(read[0]) == {"w", "steps"}
+    assert same([np.asarray(member["w"]) for member in read], [w[2], w[1]])
 
 
 def test_a_saved_member_is_measured_again_with_fresh_randomness(

@@ -5,7 +5,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
-from populations import DESCENT, evaluate, init, setting, step
+from populations import DESCENT, check, evaluate, init, setting, step
 
 from heredity.errors import UsageError
 from heredity.jax import VectorTrainable, batches
@@ -14,7 +14,7 @@ from heredity.jax import VectorTrainable, batches
 def test_it_travels_with_its_functions_and_data() -> None:
     functions = VectorTrainable(init, step, evaluate, data=batches(np.arange(6.0), 2))
     copy = cloudpickle.loads(cloudpickle.dumps(functions))
-    copy.program().check(setting())
+    check(copy)
     assert copy.data.batch_size == 2
     single = cloudpickle.loads(cloudpickle.dumps(DESCENT.single(setting())))
     assert callable(single().run)

@@ -8,6 +8,7 @@ import pytest
 from populations import DESCENT, SPACE, hparams, opened, played, round_of, setting, state
 
 from heredity.evolution.trial import Trial
+from heredity.jax.check import layout_of
 from heredity.jax.saved import read_rows
 from heredity.trainables.check import check
 from heredity.trainables.session import Session
@@ -60,8 +61,7 @@ def test_two_turns_with_a_take_over_and_a_ramp_agree(tmp_path: Path) -> None:
         assert session.unconsumed == ()
         assert session.reached == session.stop
     assert heir.ramped
-    (program_like := DESCENT.program()).check(GIVEN)
-    arrays, population, _ = read_rows(folders[1], program_like._checked.member.layout)
+    arrays, population, _ = read_rows(folders[1], layout_of(DESCENT, SPACE))
     assert population == 1
     for array, expected in zip(arrays, weights, strict=True):
         np.testing.assert_allclose(array[0], expected, rtol=1e-5)
@@ -69,11 +69,11 @@ def test_two_turns_with_a_take_over_and_a_ramp_agree(tmp_path: Path) -> None:
         trial(0, 1, kind="evaluate", start=6, evaluations=2), metric="score", restore=folders[1]
     )
     single.run(measured)
-    again = program_like_evaluated(folders[1])
+    again = evaluated(folders[1])
     assert measured.result == pytest.approx(again)
 
 
-def program_like_evaluated(folder: Path) -> Any:
+def evaluated(folder: Path) -> Any:
     """What the population's program says of a saved member."""
     program = opened(DESCENT, setting(population=1))
     return program.evaluate(folder, 0, MEMBERS[0], seed=11, count=2)

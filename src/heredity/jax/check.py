@@ -19,6 +19,7 @@ from heredity.jax.keys import require_sound_keys
 from heredity.jax.layout import Layout, outline
 from heredity.jax.liveness import dependencies
 from heredity.jax.member import Member
+from heredity.space import Space
 from heredity.trainables.traces import one_line
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
         raise UsageError(f"step and evaluate both measure `{both[0]}`: rename one of them")
     _require_live(hparams, lasting | deciding, probe)
     return Checked(member, step_metrics, metrics)
+
+
+def layout_of(functions: VectorTrainable, space: Space) -> Layout:
+    """The layout of a member's state, from `init` alone."""
+    return _Probe(functions, Hparams(space), "", None).layout()
 
 
 class _Probe:

@@ -7,7 +7,7 @@ at once, `saved` what is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from heredity.errors import UsageError
 from heredity.executors.program import FRESH, Ints, Round, RoundScores, Setting
 from heredity.jax import memory
-from heredity.jax.check import Checked, check
+from heredity.jax.check import Checked, check, layout_of
 from heredity.jax.data import Batches, Stream, as_feed, resident
 from heredity.jax.hparams import Hparams
 from heredity.jax.keys import root, wrapped
@@ -30,6 +30,7 @@ from heredity.jax.reading import Reader
 from heredity.jax.rounds import Rounds
 from heredity.jax.saved import SavedRows, read_row, read_rows, stacked
 from heredity.jax.takeovers import Takeovers
+from heredity.space import Space
 from heredity.trainables.metrics import mean_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class JaxProgram:
     Args:
         functions: the user's.
         chunk: members that train at once on each device; "auto" is as many as have room.
-        devices: to share the population equally; by default the first one.
+        devices: how many share the population equally; by default one.
 
     Attributes:
         members: whose turn is trained in each row, a part of its randomness; each row's own.
@@ -54,11 +55,11 @@ class JaxProgram:
         self,
         functions: VectorTrainable,
         chunk: Any = "auto",
-        devices: Sequence[Any] | None = None,
+        devices: int | None = None,
     ) -> None:
         self._functions = functions
         self._wanted = chunk
-        self._devices = tuple(devices or jax.devices()[:1])
+        self._devices = _first(1 if devices is None else devices)
         self._feed = as_feed(functions.data)
         self._reader = Reader(self._feed.make_iterator) if isinstance(self._feed, Stream) else None
         self._state: Arrays | None = None
@@ -68,13 +69,9 @@ class JaxProgram:
 
     # Opening ----------------------------------------------------------------------------
 
-    def check(self, setting: Setting) -> None:
-        """Check the user's functions; nothing is compiled. Enough for `member`."""
+    def open(self, setting: Setting) -> None:
         self._checked: Checked = check(self._functions, setting, self._batch())
         self._setting = setting
-
-    def open(self, setting: Setting) -> None:
-        self.check(setting)
         self.members = np.arange(setting.population, dtype=np.int32)
         self._placement = Placement(self._devices, setting.population)
         self._data = self._placement.put(resident(self._feed), "all")
@@ -264,8 +261,8 @@ class JaxProgram:
             measured, [("all", shape) for shape in (*shapes, words, number)], ["all"]
         )
 
-    def member(self, directory: Path, row: int) -> Any:
-        layout = self._checked.member.layout
+    def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> Any:
+        layout = layout_of(self._functions, space)
         return layout.unpack([jnp.asarray(array) for array in read_row(directory, layout, row)])
 
     def close(self) -> None:
@@ -273,6 +270,15 @@ class JaxProgram:
         self._rounds_of = {}
         if self._reader is not None:
             self._reader.close()
+
+
+def _first(count: int) -> tuple[Any, ...]:
+    """So many devices."""
+    devices = jax.devices()
+    if count > len(devices):
+        kinds = f"{devices[0].platform}: {len(devices)}"
+        raise UsageError(f"JAX sees fewer devices than {count} ({kinds}): lower `devices`")
+    return tuple(devices[:count])
 
 
 def _shape(array: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:

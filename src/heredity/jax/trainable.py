@@ -5,7 +5,7 @@ This file is what users hold; it knows nothing of how a population is trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,13 +55,13 @@ class VectorTrainable:
         as_feed(self.data)
 
     def program(
-        self, chunk: int | Literal["auto"] = "auto", devices: Sequence[Any] | None = None
+        self, chunk: int | Literal["auto"] = "auto", devices: int | None = None
     ) -> JaxProgram:
         """The population's program; see `VectorProgram`.
 
         Args:
             chunk: members that train at once on each device; "auto" is as many as have room.
-            devices: JAX devices that share the population equally; by default the first one.
+            devices: how many devices share the population equally; by default one.
         """
         from heredity.jax.program import JaxProgram
 
