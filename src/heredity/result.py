@@ -149,8 +149,15 @@ class Result:
         """
         best = self.population.best
         if best is None:
-            raise NotFound(f"study {self.name!r} has no score yet")
+            raise NotFound(f"study {self.name!r} has {self._why_no_score()}")
         return self.model(best)
+
+    def _why_no_score(self) -> str:
+        p = self.population
+        last = next((t for t in reversed(range(len(p))) if p.status_of(t) == "diverged"), None)
+        if last is None:
+            return "no score yet"
+        return f"no score: {p.diverged} trials diverged, the last since {p.trial(last).error}"
 
     def model(self, trial: int) -> Best:
         """Any trial as a model to use."""
