@@ -31,11 +31,6 @@ class Load:
     workers: int = 1
     seed: int = 0
 
-    @property
-    def steps(self) -> int:
-        """Member-steps in all."""
-        return self.members * self.trials * self.interval
-
 
 @dataclass(frozen=True)
 class Outcome:

@@ -91,6 +91,7 @@ def write_log(length: int, folder: Path, population: int = 100) -> None:
         records = [log.population.trial(trial) for trial in waiting]
         ends = [outcome(record, files.save(record.id, 0, lambda _: None)) for record in records]
         log.append([as_event(e, r, "score", "") for e, r in zip(ends, records, strict=True)])
+        log.save_snapshot()
     store.close()
 
 
