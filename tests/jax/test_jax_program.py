@@ -136,6 +136,15 @@ def test_saved_rows_load_bitwise_and_train_on_bitwise(tmp_path: Path, program: J
     assert same([a[-1] for a in program.copy().arrays], [array[2] for array in kept])
 
 
+def test_rounds_train_in_the_states_own_memory_also_after_a_copy(program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    program.keep(1)
+    program.copy()
+    before = [array.unsafe_buffer_pointer() for array in program._standing]
+    played(program, round_of(SETTING, 1))
+    assert {array.unsafe_buffer_pointer() for array in program._standing} == set(before)
+
+
 def test_one_member_is_read_in_the_users_structure_before_anything_is_compiled(
     tmp_path: Path, program: JaxProgram
 ) -> None:

@@ -9,8 +9,9 @@ import pytest
 from populations import opened, played, round_of, setting
 
 from heredity.errors import HeredityError
+from heredity.executors.program import OutOfMemory
 from heredity.jax import VectorTrainable, memory
-from heredity.jax.memory import OutOfMemory, largest_chunk, reporting
+from heredity.jax.memory import largest_chunk, reporting
 
 
 @dataclass

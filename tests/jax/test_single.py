@@ -61,6 +61,7 @@ def test_two_turns_with_a_take_over_and_a_ramp_agree(tmp_path: Path) -> None:
         assert session.unconsumed == ()
         assert session.reached == session.stop
     assert heir.ramped
+    np.testing.assert_allclose(single.state["w"], weights[1], rtol=1e-5)
     arrays, population, _ = read_rows(folders[1], layout_of(DESCENT, SPACE))
     assert population == 1
     for array, expected in zip(arrays, weights, strict=True):

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from heredity.errors import HeredityError
 from heredity.space import Space
 from heredity.trainables.trainable import Trainable
 
@@ -86,6 +87,17 @@ class RoundScores:
     finite: NDArray[np.bool_]
 
 
+class OutOfMemory(HeredityError):
+    """The device ran out of memory in a round; the states at its beginning are lost.
+
+    `chunk` is the next smaller one, to go on with from the last checkpoint; None if there is none.
+    """
+
+    def __init__(self, message: str, chunk: int | None) -> None:
+        super().__init__(message)
+        self.chunk = chunk
+
+
 class Rows(Protocol):
     """A copy of the program's state on the host, independent of the rounds that follow."""
 
@@ -112,7 +124,7 @@ class VectorProgram(Protocol):
         """Begin a round; returns as soon as the device has its work."""
 
     def finish(self) -> RoundScores:
-        """Wait for the round that was begun."""
+        """Wait for the round that was begun. It and `start` may raise `OutOfMemory`."""
 
     def keep(self, row: int) -> None:
         """Remember a copy of the row, as it stands, as the best."""

@@ -13,24 +13,14 @@ from typing import Any
 
 import jax
 
-from heredity.errors import HeredityError, UsageError
+from heredity.errors import UsageError
+from heredity.executors.program import OutOfMemory
 from heredity.jax.placement import Program, divisors
 
 FRACTION = 0.9
 """Of a device's memory that programs may plan for; the rest is the allocator's."""
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-
-
-class OutOfMemory(HeredityError):
-    """The device ran out of memory while a round was under way, whose beginning is lost.
-
-    `chunk` is the next smaller one to go on with, from the last checkpoint; None if there is none.
-    """
-
-    def __init__(self, message: str, chunk: int | None) -> None:
-        super().__init__(message)
-        self.chunk = chunk
 
 
 def largest_chunk(

@@ -231,6 +231,10 @@ class JaxProgram:
             raise UsageError("the program holds no state: train a round, or load one, first")
         return self._state
 
+    def unpacked(self, row: Arrays) -> Any:
+        """A row in the user's own structure."""
+        return self._checked.member.layout.unpack(row)
+
     def evaluate(
         self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
     ) -> Mapping[str, float]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -59,15 +60,10 @@ def stacked(rows: Sequence[Any], best: Arrays | None) -> list[NDArray[Any]]:
 
     Copies even where the device is the host: the next round takes the arrays' memory.
     """
-    copies = []
-    for number, array in enumerate(rows):
-        extra = 0 if best is None else 1
-        copy = np.empty((array.shape[0] + extra, *array.shape[1:]), array.dtype)
-        copy[: array.shape[0]] = np.asarray(array)
-        if best is not None:
-            copy[-1] = np.asarray(best[number])
-        copies.append(copy)
-    return copies
+    whole, row = jax.device_get((list(rows), best))
+    if row is None:
+        return [np.array(array) for array in whole]
+    return [np.concatenate([array, last[None]]) for array, last in zip(whole, row, strict=True)]
 
 
 def read_rows(directory: Path, layout: Layout) -> tuple[list[NDArray[Any]], int, bool]:

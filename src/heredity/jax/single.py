@@ -46,6 +46,11 @@ class SingleTrainable(Trainable):
     def save(self, directory: Path) -> None:
         self._program.copy().write(directory)
 
+    @property
+    def state(self) -> Any:
+        """The member's state, in the user's own structure."""
+        return self._program.unpacked(self._program.row(0))
+
     def _train(self, session: Session) -> int:
         """Train in one round: it ramps at every step, as in a population."""
         before = dict(session.hparams_at(session.start)) if session.ramps else None
