@@ -94,7 +94,7 @@ def test_a_trial_without_a_score_says_why() -> None:
 
 def test_there_is_no_best_before_the_first_score() -> None:
     study = toy_study()
-    study._create()
+    study._workshop.begin()
     with pytest.raises(hd.NotFound, match="no score yet"):
         _ = study.result.best
     with pytest.raises(hd.NotFound, match="trial 3"):
@@ -178,7 +178,7 @@ def test_another_process_reads_the_best_at_any_moment(tmp_path: Path) -> None:
 
 def test_an_opened_result_reads_on_when_asked(tmp_path: Path) -> None:
     study = toy_study(tmp_path)
-    study._create()
+    study._workshop.begin()
     opened = hd.open(NAME, tmp_path)
     run(study)
     assert opened.trials == []

@@ -56,7 +56,7 @@ def test_seconds_count_over_all_runs(tmp_path: Path) -> None:
     """A second run has only what the first left over, to the millisecond."""
     study = toy_study(tmp_path, budget=[hd.Seconds(1e6), hd.Trials(4)])
     run(study)
-    alive_s = study._store.alive_s(NAME)
+    alive_s = study._workshop.store.alive_s(NAME)
     assert alive_s > 0
     result = run(toy_study(tmp_path, budget=[hd.Seconds(alive_s / 2), hd.Trials(1000)]))
     assert result.reason.endswith("seconds have passed")
@@ -109,7 +109,7 @@ def test_a_stopped_study_goes_on_and_then_stays_ended(tmp_path: Path) -> None:
             log.append([ev.StudyStopRequested("somebody asked")])
 
     study = toy_study(tmp_path)
-    study._create()
+    study._workshop.begin()
     log = Log(open_store(tmp_path), NAME)
     stopped = run(study, on_event=stop)
     assert (stopped.status, stopped.reason) == ("ended", "somebody asked")
@@ -127,7 +127,7 @@ def test_a_paused_study_starts_nothing_new_and_goes_on_when_run_again(tmp_path: 
             log.append([ev.StudyPaused("somebody asked")])
 
     study = toy_study(tmp_path)
-    study._create()
+    study._workshop.begin()
     log = Log(open_store(tmp_path), NAME)
     with pytest.raises(hd.HeredityError, match="paused: somebody asked"):
         run(study, on_event=pause)
@@ -324,7 +324,7 @@ def test_intermediate_reports_may_be_anything(tmp_path: Path) -> None:
 
     study = toy_study(tmp_path, Reporting, budget=hd.Steps(5))
     assert run(study).status == "ended"
-    curve = study._store.curve(NAME, 0)
+    curve = study._workshop.store.curve(NAME, 0)
     assert curve[0].metrics == {"other": 1.0}
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.errors import Conflict, UsageError
+from heredity.errors import Conflict
 from heredity.evolution import events as ev
-from heredity.evolution.collect import KEEP_RULES, KeepRule, expected_checkpoints, releasable
-from heredity.evolution.decide import Finals, next_events
+from heredity.evolution.budget import Finals
+from heredity.evolution.collect import expected_checkpoints, releasable
+from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.population import Population
 from heredity.evolution.trial import ENDED, Checkpoint
@@ -30,6 +30,7 @@ from heredity.forecast import disk_problem, size
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import Pulse
+from heredity.settings import Settings
 from heredity.stores.base import Point
 
 WAIT_S = 1.0
@@ -40,38 +41,6 @@ TIMEOUT_FACTOR, TIMEOUT_FLOOR_S = 20.0, 600.0
 
 MEDIAN_OF = 101
 """The trials whose median that is: the last ones."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What may differ from run to run.
-
-    Attributes:
-        keep: which checkpoints are kept.
-        finals: the evaluations at the end.
-        timeout_s: a trial's time limit; None is 20 × the median trial, at least 10 minutes.
-        disk_limit_bytes: the checkpoints' share of the disk; beyond it the study pauses.
-    """
-
-    keep: KeepRule = "needed"
-    finals: Finals = field(default_factory=Finals)
-    timeout_s: float | None = None
-    disk_limit_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.keep not in KEEP_RULES:
-            choices = ", ".join(map(repr, KEEP_RULES))
-            raise UsageError(f"keep is one of {choices}; got {self.keep!r}")
-        for name in ("timeout_s", "disk_limit_bytes"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise UsageError(f"{name} is a number above 0 or None; got {value!r}")
-        for name in ("count", "evaluations"):
-            value = getattr(self.finals, name)
-            if not isinstance(value, int) or value < 0:
-                raise UsageError(
-                    f"finalists and final_evaluations are whole numbers; got {value!r}"
-                )
 
 
 def tick(log: Log, definition: Definition, free: int, seconds: float, finals: Finals) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.driver import Settings, lost_with_driver, sweep
+from heredity.driver import lost_with_driver, sweep
 from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
@@ -29,11 +29,12 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.rounds import Outcome, as_round
 from heredity.evolution.trial import Checkpoint, Proposal
 from heredity.executors.base import Completed
-from heredity.executors.program import BEST, Rows, Setting, VectorTrainable
+from heredity.executors.program import BEST, Rows, VectorTrainable, setting_of
 from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import Pulse
+from heredity.settings import Settings
 
 BLOCK_S = 5.0
 """A crash loses at most about so much work."""
@@ -321,12 +322,6 @@ class RoundDriver:
                 self.executor.program.load(folder)
         lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
         self.log.append([lost_with_driver(population, trial) for trial in lost])
-
-
-def setting_of(d: Definition) -> Setting:
-    """What a program for this study is built for."""
-    ramps = bool(getattr(d.algorithm, "ramp", 0))
-    return Setting(d.space, d.population, d.interval, d.objectives[0].name, d.seed, ramps)
 
 
 def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:

@@ -19,8 +19,9 @@ from heredity.evolution.random_search import RandomSearch
 from heredity.executors.base import Executor
 from heredity.executors.processes import Processes
 from heredity.result import Result
+from heredity.settings import Live
 from heredity.space import LogUniform, Space, Uniform
-from heredity.study import Live, Study
+from heredity.study import Study
 from heredity.study import open as open_study
 from heredity.tidy import remove
 

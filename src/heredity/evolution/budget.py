@@ -1,6 +1,7 @@
 """Budgets: when a study ends. The first limit reached ends it.
 
-A budget is one limit or several. Limits are plain values; what was spent is the fold's to know.
+A budget is one limit or several; when it is used, the finals follow. All are plain values; what
+was spent is the fold's to know.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ class Target:
 
 
 Limit = Steps | Trials | Seconds | Target
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The best `count` trials are evaluated `evaluations` times with fresh seeds at the end."""
+
+    count: int = 3
+    evaluations: int = 10
 
 
 def as_budget(budget: Limit | Sequence[Limit]) -> tuple[Limit, ...]:

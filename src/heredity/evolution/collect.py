@@ -7,13 +7,15 @@ between the two leaves garbage and never a checkpoint that is missed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Limit, steps_per_lane, trials_in_all
-from heredity.evolution.definition import Definition
-from heredity.evolution.state import State
-from heredity.evolution.view import View
+
+if TYPE_CHECKING:
+    from heredity.evolution.algorithm import Algorithm
+    from heredity.evolution.definition import Definition
+    from heredity.evolution.state import State
+    from heredity.evolution.view import View
 
 KeepRule = Literal["needed", "lineage", "all"]
 KEEP_RULES: tuple[KeepRule, ...] = ("needed", "lineage", "all")

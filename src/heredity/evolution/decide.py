@@ -7,24 +7,15 @@ population, asks the algorithm, and returns events that the caller appends. It l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from heredity.errors import AlgorithmStuck
 from heredity.evolution import events as ev
-from heredity.evolution.budget import Seconds, Steps, Target, Trials
+from heredity.evolution.budget import Finals, Seconds, Steps, Target, Trials
 from heredity.evolution.definition import Definition, trial_seed
 from heredity.evolution.inject import carry_out
 from heredity.evolution.state import State
 from heredity.evolution.trial import Proposal
 from heredity.evolution.view import View
-
-
-@dataclass(frozen=True)
-class Finals:
-    """The best `count` trials are evaluated `evaluations` times with fresh seeds at the end."""
-
-    count: int = 3
-    evaluations: int = 10
 
 
 def next_events(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heredity.errors import HeredityError
+from heredity.evolution.definition import Definition
 from heredity.space import Space
 from heredity.trainables.trainable import Trainable
 
@@ -47,6 +48,12 @@ class Setting:
     metric: str
     seed: int
     ramps: bool = False
+
+
+def setting_of(d: Definition) -> Setting:
+    """What a program for this study is built for."""
+    ramps = bool(getattr(d.algorithm, "ramp", 0))
+    return Setting(d.space, d.population, d.interval, d.objectives[0].name, d.seed, ramps)
 
 
 @dataclass(frozen=True)

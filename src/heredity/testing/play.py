@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 
 from heredity.evolution import events as ev
-from heredity.evolution.budget import Limit, as_budget
+from heredity.evolution.budget import Finals, Limit, as_budget
 from heredity.evolution.collect import KeepRule, releasable
-from heredity.evolution.decide import Finals, next_events
+from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.population import Population
 from heredity.evolution.trial import Checkpoint, Trial

@@ -12,8 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from heredity.evolution.algorithm import Algorithm
-from heredity.evolution.budget import Limit, Seconds, Steps, Trials
-from heredity.evolution.decide import Finals
+from heredity.evolution.budget import Finals, Limit, Seconds, Steps, Trials
 from heredity.evolution.events import Event, StudyResumed
 from heredity.evolution.exploit import Deadband, Exploit, Tournament, Truncation, TTest
 from heredity.evolution.explore import Explore, Perturb
