@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import heredity as hd
-from heredity.origin import code_facts, compare, study_name, trainable_kind
+from heredity.origin import code_facts, compare
+from heredity.study import study_name, trainable_kind
 from heredity.trainables.function import as_trainable
 from toys import Toy, toy_study
 

@@ -1,4 +1,4 @@
-"""Where a study comes from: its name, its kind of trainable, its code, its definition before.
+"""Where a study comes from: its code, and its definition before.
 
 Facts about code are recorded and never compared; definitions are compared.
 """
@@ -9,37 +9,17 @@ import hashlib
 import importlib.metadata
 import inspect
 import platform
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from heredity.errors import DefinitionMismatch, UsageError
+from heredity.errors import DefinitionMismatch
 from heredity.evolution.definition import Definition
-from heredity.stores import DATABASE
-from heredity.trainables.function import FunctionTrainable
 
 PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
 """Packages whose versions are recorded when they are imported, or always for the first two."""
-
-
-def study_name(name: object) -> str:
-    """The name if it can be a folder's: letters, digits, `.`, `_`, `-`, not first a dot."""
-    if name == DATABASE:
-        raise UsageError(f"a study cannot be named {name!r}, as the database beside it is")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(
-            f"a study's name is 1 to 100 letters, digits, '.', '_' or '-', not first a dot or "
-            f"dash; got {name!r}"
-        )
-    return name
-
-
-def trainable_kind(make: Callable[[], Any]) -> str:
-    """ "function" or "class": what a definition records of the trainable."""
-    return "function" if getattr(make, "func", None) is FunctionTrainable else "class"
 
 
 def code_facts(source: Any) -> dict[str, str]:

@@ -5,21 +5,22 @@ Making one must stay light: stores, executors and drivers are imported when it r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Finals, Limit, as_budget
 from heredity.evolution.collect import KeepRule
 from heredity.evolution.definition import Definition
 from heredity.evolution.objective import Objective
 from heredity.executors.program import VectorTrainable, as_vector, setting_of
-from heredity.origin import study_name, trainable_kind
 from heredity.settings import Live, Settings
 from heredity.space import Space
-from heredity.trainables.function import as_trainable
+from heredity.trainables.function import FunctionTrainable, as_trainable
 from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -211,3 +212,22 @@ def _pbt() -> Algorithm:
     from heredity.evolution.pbt import PBT
 
     return PBT()
+
+
+def study_name(name: object) -> str:
+    """The name if it can be a folder's: letters, digits, `.`, `_`, `-`, not first a dot."""
+    from heredity.stores import DATABASE
+
+    if name == DATABASE:
+        raise UsageError(f"a study cannot be named {name!r}, as the database beside it is")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(
+            f"a study's name is 1 to 100 letters, digits, '.', '_' or '-', not first a dot or "
+            f"dash; got {name!r}"
+        )
+    return name
+
+
+def trainable_kind(make: Callable[[], Any]) -> str:
+    """ "function" or "class": what a definition records of the trainable."""
+    return "function" if getattr(make, "func", None) is FunctionTrainable else "class"

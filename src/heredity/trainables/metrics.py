@@ -6,7 +6,6 @@ This file knows nothing of trials. Values that are not finite pass: they are res
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +63,8 @@ def mean_of(measurements: Sequence[Mapping[str, float]]) -> dict[str, float]:
     >>> mean_of([{"accuracy": 0.5}, {"accuracy": 0.7}])
     {'accuracy': 0.6, 'accuracy_std': 0.14142135623730948}
     """
+    import statistics  # slow to import, and rarely needed
+
     means: dict[str, float] = {}
     for name in measurements[0] if measurements else ():
         values = [measured[name] for measured in measurements if name in measured]
