@@ -205,15 +205,14 @@ def test_a_score_that_is_not_finite_counts_only_where_it_is_measured() -> None:
 def test_chunks_train_the_same_members() -> None:
     given = setting(population=6)
     runs = []
-    for chunk in (6, 3, 2):
+    for chunk in (6, 2):
         program = opened(DESCENT, given, chunk=chunk)
         assert program.chunk == chunk
         for turn in range(2):
             scores = played(program, round_of(given, turn))
         runs.append([*state(program), *scores.metrics.values()])
-    for arrays in runs[1:]:
-        for array, whole in zip(arrays, runs[0], strict=True):
-            np.testing.assert_allclose(array, whole, rtol=1e-5)
+    for array, whole in zip(*runs, strict=True):
+        np.testing.assert_allclose(array, whole, rtol=1e-5)
 
 
 def test_a_chunk_must_divide_the_population() -> None:
@@ -278,10 +277,12 @@ def test_an_optimizer_is_built_of_traced_hparams_inside_step() -> None:
     assert played(opened(functions, SETTING), round_of(SETTING, 0)).finite.all()
 
 
-def test_what_all_members_share_is_in_memory_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrapped", [lambda f: f, jax.jit], ids=["plain", "jitted"])
+def test_what_all_members_share_is_in_memory_once(wrapped: Any) -> None:
     """Small adapters on a large frozen network: memory grows with the adapters only."""
     frozen = jax.random.normal(jax.random.key(0), (500, 500))
 
+    @wrapped
     def forward(adapter: Any) -> Any:
         a, b = adapter
         return jnp.tanh(jnp.ones(500) @ frozen + (jnp.ones(500) @ a) @ b)
@@ -300,7 +301,7 @@ def test_what_all_members_share_is_in_memory_once(tmp_path: Path) -> None:
         program = opened(functions, setting(population=population))
         memory = program._program(3).compiled.memory_analysis()
         sizes[population] = memory.argument_size_in_bytes
-        assert memory.temp_size_in_bytes < frozen.nbytes
+        assert memory.temp_size_in_bytes < 1.5 * frozen.nbytes
     adapter_bytes = 2 * 500 * 2 * 4
     assert sizes[2] >= frozen.nbytes
     assert 6 * adapter_bytes <= sizes[8] - sizes[2] < 6 * adapter_bytes + 1000

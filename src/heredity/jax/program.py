@@ -23,6 +23,7 @@ from heredity.jax import memory
 from heredity.jax.check import Checked, check, layout_of
 from heredity.jax.data import Batches, Stream, as_feed, resident
 from heredity.jax.hparams import Hparams
+from heredity.jax.inlining import inlined
 from heredity.jax.keys import root, wrapped
 from heredity.jax.layout import Arrays
 from heredity.jax.placement import Placement, Program
@@ -257,7 +258,7 @@ class JaxProgram:
 
         def measured(state: Arrays, values: Any, words: Any, number: Any) -> Any:
             key = jax.random.fold_in(wrapped(words), number)
-            return member.evaluate(state, values, key)
+            return inlined(member.evaluate)(state, values, key)
 
         shapes = list(member.layout.arrays), member.hparams.shapes()
         words, number = jax.ShapeDtypeStruct((2,), np.uint32), jax.ShapeDtypeStruct((), np.int32)

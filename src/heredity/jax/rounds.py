@@ -16,6 +16,7 @@ import numpy as np
 from heredity.executors.program import Round
 from heredity.jax.check import Checked
 from heredity.jax.data import Feed
+from heredity.jax.inlining import inlined
 from heredity.jax.keys import member_key, root
 from heredity.jax.layout import Arrays
 
@@ -71,7 +72,7 @@ class Rounds:
 
         def one(row: Any) -> Arrays:
             fresh = member_key(key, row["member"], row["turn"])
-            return self.checked.member.init(fresh, row["values"])
+            return inlined(self.checked.member.init)(fresh, row["values"])
 
         return jax.vmap(one)(table)
 
@@ -133,7 +134,8 @@ class Rounds:
             values = row["values"]
             if self.ramps:
                 values = member.hparams.at(values, row["ramp"], index)
-            return member.step(state, values, batch, jax.random.fold_in(key, index))
+            fresh = jax.random.fold_in(key, index)
+            return inlined(member.step)(state, values, batch, fresh)
 
         rows = jax.vmap(one, (0, 0, 0, 0 if feed.own else None, None))
 
@@ -154,7 +156,7 @@ class Rounds:
 
         def one(state: Arrays, row: Any) -> Any:
             fresh = jax.random.fold_in(member_key(key, row["member"], row["turn"]), number)
-            return self.checked.member.evaluate(state, row["values"], fresh)
+            return inlined(self.checked.member.evaluate)(state, row["values"], fresh)
 
         return jax.vmap(one)(state, table)
 
