@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from heredity.errors import UsageError
-from heredity.torch.vector.draws import Purpose, below, bits, fold, member_keys
+from heredity.torch.vector.draws import Purpose, below, bits, fold, member_keys, on_device
 
 AHEAD = 1 << 18
 """How many indices are drawn with replacement at a time: few kernels, little memory."""
@@ -156,7 +156,7 @@ class Stream:
         order = self._order[rows]
         if (places == first).all():
             return order[:, first * size : (first + 1) * size]
-        offsets = torch.from_numpy(places * size).to(self._device)
+        offsets = on_device(places * size, self._device)
         return order.gather(1, offsets[:, None] + torch.arange(size, device=self._device))
 
     def _shuffle(self, rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
@@ -168,7 +168,7 @@ class Stream:
             members, epochs = wanted[some].T
             keys = member_keys(self._seed, members, epochs, Purpose.ORDER, self._device)
             order = bits(keys, self._count).argsort(dim=1, stable=True).to(torch.int32)
-            self._order[torch.from_numpy(rows[some]).to(self._device)] = order
+            self._order.index_copy_(0, on_device(rows[some], self._device), order)
 
 
 def device_of(data: Batches | None) -> torch.device | None:

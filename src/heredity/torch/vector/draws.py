@@ -59,7 +59,17 @@ def member_keys(
 ) -> Tensor:
     """A key for each member at its turn, shape (members, 2)."""
     pairs = member_words(seed, members, turns, purpose).view(np.int32).reshape(-1, 2)
-    return torch.from_numpy(pairs.copy()).to(device, non_blocking=True)
+    return on_device(pairs, device)
+
+
+def on_device(
+    array: NDArray[Any], device: torch.device, dtype: torch.dtype | None = None
+) -> Tensor:
+    """A copy of the array on the device. A GPU is not waited for."""
+    tensor = torch.from_numpy(np.array(array))
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, dtype, non_blocking=True)
 
 
 def _splitmix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -80,8 +90,12 @@ def fold(keys: Tensor, number: Tensor | int) -> Tensor:
 
 def bits(keys: Tensor, count: int) -> Tensor:
     """`count` random words (int32) for each key, shape (*keys, count)."""
-    counter = torch.arange(count, dtype=torch.int32, device=keys.device) * _signed(_WEYL)
-    return _mix(counter + keys[..., :1], keys[..., 1:])
+    return _words(keys[..., :1], keys[..., 1:], count)
+
+
+def _words(first: Tensor, second: Tensor, count: int) -> Tensor:
+    counter = torch.arange(count, dtype=torch.int32, device=first.device) * _signed(_WEYL)
+    return _mix(counter + first, second)
 
 
 def _times(number: Tensor | int, factor: int) -> Tensor | int:
@@ -128,8 +142,8 @@ class Keyed(TorchFunctionMode):
     def bits(self, shape: Sequence[int]) -> Tensor:
         """Random words of this shape, others at each call."""
         self.calls += 1
-        key = torch.stack([self.key[0] + _signed(self.calls * _SECOND_WEYL), self.key[1]])
-        return bits(key, math.prod(shape)).reshape(tuple(shape))
+        call = self.key[:1] ^ _signed(self.calls * _SECOND_WEYL)
+        return _words(call, self.key[1:], math.prod(shape)).reshape(tuple(shape))
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
         """Uniform in [0, 1), in steps of 2⁻²⁴."""

@@ -54,11 +54,13 @@ class Network:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.scored, self.shared = evaluate, shared
         self._holder: _Holder | None = None
+        self._has_ties = True
 
     def place(self, device: torch.device) -> None:
         if self.shared is not None:
             self.shared.to(device)
         self._holder = _Holder(self._built().to(device))
+        self._has_ties = _has_ties(self._holder)
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng([]):  # who asks for a module does not mean to draw
@@ -124,7 +126,8 @@ class Network:
 
     def _call(self, held: Flat, function: Callable[..., Any], *arguments: Any) -> Any:
         assert self._holder is not None
-        return functional_call(self._holder, held, (function, *arguments))
+        arguments = (function, *arguments)
+        return functional_call(self._holder, held, arguments, tie_weights=self._has_ties)
 
     @property
     def _network(self) -> nn.Module:
@@ -184,6 +187,12 @@ def _place(name: str) -> str:
 
 def _held(*groups: Flat) -> Flat:
     return {_place(name): tensor for group in groups for name, tensor in group.items()}
+
+
+def _has_ties(module: nn.Module) -> bool:
+    """Whether a tensor has several names. Looking for them in every step would be slow."""
+    named = (module.named_parameters, module.named_buffers)
+    return any(len(list(names(remove_duplicate=False))) > len(list(names())) for names in named)
 
 
 def _identities(module: nn.Module | None) -> set[int]:

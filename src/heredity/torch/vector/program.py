@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
+from torch.utils import _pytree as pytree
 
 from heredity.errors import TrainingError
 from heredity.executors.program import FRESH, Round, RoundScores, Setting
 from heredity.torch.vector.bodies import Body
 from heredity.torch.vector.checks import ROWS, Trial, check_space, try_out
 from heredity.torch.vector.data import Batches, Stream, sample_of
-from heredity.torch.vector.draws import Purpose, fold, member_keys, member_words
+from heredity.torch.vector.draws import Purpose, member_keys, member_words, on_device
 from heredity.torch.vector.memory import fitting
 from heredity.torch.vector.ramps import columns_of, constants_of, ramped
 from heredity.torch.vector.rows import (
@@ -31,6 +32,7 @@ from heredity.torch.vector.rows import (
     read_rows,
     stacked_on_host,
 )
+from heredity.torch.vector.steps import Example, Steps, in_place, ready
 from heredity.torch.vector.tree import Flat, flatten, unflatten
 from heredity.trainables.metrics import mean_of
 
@@ -58,14 +60,17 @@ class Program:
         inherit: Inherit | None,
         device: torch.device,
         chunk: Chunk,
+        compiled: bool,
     ) -> None:
         self._body, self._data, self._inherit, self._device = body, data, inherit, device
+        self._compiled = compiled
         self._asked_chunk: Chunk = chunk
         self._chunk = 0
         self._dtype = torch.get_default_dtype()
         self._state: Flat = {}
         self._best: Flat | None = None
         self._stream: Stream | None = None
+        self._steps: list[Steps] = []
         self._pending: Mapping[str, Tensor] = {}
 
     # Opening and closing -----------------------------------------------------------------------
@@ -87,6 +92,40 @@ class Program:
         if self._data is not None:
             self._stream = Stream(self._data, setting.seed, setting.population, self._device)
         self._chunk = self._chosen_chunk(trial)
+        self._make_ready(trial)
+
+    def _make_ready(self, trial: Trial) -> None:
+        """Trace the step, for fewer members at once if the device lacks the memory."""
+        keyed = self._traits.step_draws
+        function = in_place(self._body, self._constants, self._shares_batch, keyed)
+        try:
+            examples = [self._example(trial, rows) for rows in self._groups()]
+            self._steps = ready(function, examples, compiled=self._compiled)
+        except torch.OutOfMemoryError:
+            if self._asked_chunk != "auto" or self._chunk == 1:
+                raise
+            self._chunk //= 2
+        else:
+            return
+        self._make_ready(trial)
+
+    def _example(self, trial: Trial, rows: slice) -> Example:
+        """Inputs of the right form for a group of rows."""
+        count = rows.stop - rows.start
+
+        def repeated(leaf: Any) -> Any:
+            return leaf[:1].expand(count, *leaf.shape[1:]).contiguous()
+
+        batch = trial.batch
+        return Example(
+            views=self._view(rows),
+            hparams={
+                name: repeated(value) if isinstance(value, Tensor) else value
+                for name, value in trial.hparams.items()
+            },
+            batch=batch if self._shares_batch else pytree.tree_map(repeated, batch),
+            keys=repeated(trial.keys),
+        )
 
     def _trial(self, setting: Setting) -> Trial:
         """Two members with hparams from the prior, to try functions out with."""
@@ -125,6 +164,7 @@ class Program:
 
     def close(self) -> None:
         """Let go of the device's memory."""
+        self._steps = []
         self._state, self._best, self._stream, self._pending = {}, None, None, {}
 
     # A round -----------------------------------------------------------------------------------
@@ -137,7 +177,10 @@ class Program:
             self._stream.begin(self.members, round.starts, round.turns)
         self._step_keys = self._keys(round, Purpose.STEP)
         self._evaluate_keys = self._keys(round, Purpose.EVALUATE)
-        parts = [self._part(round, rows) for rows in self._groups()]
+        parts = [
+            self._part(round, rows, steps)
+            for rows, steps in zip(self._groups(), self._steps, strict=True)
+        ]
         self._pending = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _keys(self, round: Round, purpose: Purpose) -> Tensor:
@@ -147,43 +190,35 @@ class Program:
         for first in range(0, self._setting.population, self._chunk):
             yield slice(first, min(first + self._chunk, self._setting.population))
 
-    def _part(self, round: Round, rows: slice) -> dict[str, Tensor]:
+    def _part(self, round: Round, rows: slice, steps: Steps) -> dict[str, Tensor]:
         """Train and measure one group of rows: what the round showed, columns of shape (rows,)."""
         hparams = self._columns({name: values[rows] for name, values in round.hparams.items()})
-        shown = self._train(round, rows, hparams)
+        shown = self._train(round, rows, hparams, steps)
         state = self._view(rows)
         finite = _finite(state)
         if round.measured.any():
             scores = self._scores(state, hparams, self._evaluate_keys[rows])
-            measured = torch.from_numpy(round.measured[rows]).to(self._device)
+            measured = on_device(round.measured[rows], self._device)
             finite = finite & (scores[self._setting.metric].isfinite() | ~measured)
             shown |= scores
         return {**shown, FINITE: finite.to(torch.float64)}
 
-    def _train(self, round: Round, rows: slice, hparams: Mapping[str, Any]) -> dict[str, Tensor]:
+    def _train(
+        self, round: Round, rows: slice, hparams: Mapping[str, Any], steps: Steps
+    ) -> dict[str, Tensor]:
         """The round's steps. Returns the means of the step metrics."""
-        state = views = self._view(rows)
-        stepper, keys = self._stepper(hparams), self._step_keys[rows]
+        steps.begin(hparams)
+        keys = self._step_keys[rows]
         ramp = 0 if round.ramp_steps is None else int(round.ramp_steps[rows].max())
         totals: dict[str, Tensor] = {}
-        for step in range(round.steps):
-            if step < ramp:
-                stepper = self._stepper(self._columns(self._between(round, rows, step)))
-            elif step == ramp:
-                stepper = self._stepper(hparams)
-            batch = None if self._stream is None else self._stream.batch(rows, step)
-            drawn = fold(keys, step) if self._traits.step_draws else None
-            state, metrics = stepper(state, batch, drawn)
-            _add(totals, metrics)
-        for path, view in views.items():
-            if state[path] is not view:
-                view.copy_(state[path])
+        for number in range(round.steps):
+            if number < ramp:
+                steps.begin(self._columns(self._between(round, rows, number)))
+            elif 0 < number == ramp:
+                steps.begin(hparams)
+            batch = None if self._stream is None else self._stream.batch(rows, number)
+            _add(totals, steps.step(batch, keys, number))
         return {name: total / round.steps for name, total in totals.items()}
-
-    def _stepper(self, hparams: Mapping[str, Any]) -> Any:
-        return self._body.stepper(
-            hparams, shared_batch=self._shares_batch, keyed=self._traits.step_draws
-        )
 
     def _between(self, round: Round, rows: slice, step: int) -> dict[str, NDArray[Any]]:
         return ramped(self._setting.space, round, range(rows.start, rows.stop), step)
@@ -221,7 +256,7 @@ class Program:
 
     def _copy_rows(self, donors: NDArray[np.int64], heirs: NDArray[np.int64]) -> None:
         """Temporary memory: one tensor's rows at a time, or the heirs' rows with `inherit`."""
-        source, target = (torch.from_numpy(rows).to(self._device) for rows in (donors, heirs))
+        source, target = (on_device(rows, self._device) for rows in (donors, heirs))
         if self._inherit is None:
             for leaf in self._state.values():
                 leaf.index_copy_(0, target, leaf.index_select(0, source))
@@ -254,7 +289,7 @@ class Program:
         columns: dict[str, Any] = dict(self._constants)
         for name, values in arrays.items():
             dtype = self._dtype if values.dtype.kind == "f" else torch.int64
-            columns[name] = torch.from_numpy(np.ascontiguousarray(values)).to(self._device, dtype)
+            columns[name] = on_device(values, self._device, dtype)
         return columns
 
     # The best, and files -----------------------------------------------------------------------

@@ -32,6 +32,9 @@ class VectorTrainable:
     dropout) draw for each member on its own, from the study's seed, the member, its turn and the
     step: a member's result does not depend on the others.
 
+    The function that trains is traced once: it may branch on shapes and constants, but what its
+    Python code does besides computing with tensors happens only then.
+
     Args:
         model: a function without arguments that returns a new module. Each member starts from a
             module of its own. Running statistics of BatchNorm are kept for each member.
@@ -44,6 +47,8 @@ class VectorTrainable:
         shared: a module that all members use and none trains, such as the frozen base of small
             adapters. It exists once, and is not saved; `model` builds on this very object.
         device: where to train; by default where the data's tensors are.
+        compile: fuse a step's operations by `torch.compile`, which takes some ten seconds when the
+            study opens, and a C++ compiler on the CPU.
     """
 
     def __init__(
@@ -56,9 +61,10 @@ class VectorTrainable:
         *,
         shared: nn.Module | None = None,
         device: str | torch.device | None = None,
+        compile: bool = False,
     ) -> None:
         body = Network(model, loss, optimizer, evaluate, shared)
-        self._take(body, data, None, device)
+        self._take(body, data, None, device, compile)
 
     @classmethod
     def of(
@@ -71,6 +77,7 @@ class VectorTrainable:
         inherit: Inherit | None = None,
         shared: nn.Module | None = None,
         device: str | torch.device | None = None,
+        compile: bool = False,
     ) -> VectorTrainable:
         """The general form: pure functions of one member's state, a (nested) dict of tensors.
 
@@ -82,7 +89,7 @@ class VectorTrainable:
                 by default all of the donor's state.
         """
         made = cls.__new__(cls)
-        made._take(Functions(init, step, evaluate, shared), data, inherit, device)
+        made._take(Functions(init, step, evaluate, shared), data, inherit, device, compile)
         return made
 
     def _take(
@@ -91,8 +98,9 @@ class VectorTrainable:
         data: Batches | None,
         inherit: Inherit | None,
         device: str | torch.device | None,
+        compile: bool,
     ) -> None:
-        self._body, self._data, self._inherit = body, data, inherit
+        self._body, self._data, self._inherit, self._compile = body, data, inherit, compile
         self._device = torch.device(device or device_of(data) or "cpu")
 
     def program(self, chunk: int | Literal["auto"] = "auto", devices: int | None = None) -> Program:
@@ -101,7 +109,7 @@ class VectorTrainable:
             raise UsageError(
                 f"PyTorch trains a population on one device, not {devices}: leave out `devices`"
             )
-        return Program(self._body, self._data, self._inherit, self._device, chunk)
+        return Program(self._body, self._data, self._inherit, self._device, chunk, self._compile)
 
     def single(self, setting: Setting) -> Callable[[], Trainable]:
         """Makes an ordinary Trainable of the same functions, one member each.
