@@ -41,6 +41,7 @@ class Bench:
     speeds: Sequence[float] = (1.0, 1.0)
     settings: Settings = field(default_factory=lambda: Settings(finals=Finals(2, 2)))
     size_bytes: int = 100
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         self.definition = Definition(
@@ -69,7 +70,7 @@ class Bench:
         """A trial whose score grows with its steps, faster with a larger lr."""
         self.tasks.append(task)
         trial = task.trial
-        score = self.inherited(task) + trial.steps * trial.hparams["lr"]
+        score = self.inherited(task) + self.gain * trial.steps * trial.hparams["lr"]
         saved = None
         if trial.kind == "train":
             saved = self.checkpoints.save(
@@ -112,6 +113,18 @@ def test_any_population_on_any_workers_ends_exactly(
     assert bench.population.status == "ended"
     assert bench.population.spent.tolist() == [45] * members
     assert bench.population.ended_count == 5 * members
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("count", [1, 3, 10, 23])
+def test_trials_in_all_are_used_exactly_on_any_workers(
+    tmp_path: Path, mode: Any, count: int
+) -> None:
+    bench = Bench(tmp_path, hd.PBT(mode=mode), 5, hd.Trials(count), (4.0, 1.0, 0.25))
+    bench.driver().run()
+    assert bench.population.status == "ended"
+    assert bench.population.ended_count == count
+    assert sum(task.trial.kind == "train" for task in bench.tasks) == count
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -273,9 +286,11 @@ def _folders(bench: Bench) -> int:
     return len(os.listdir(root)) if root.exists() else 0
 
 
-def test_what_is_needed_is_always_there(tmp_path: Path) -> None:
-    """At each moment: the best, the sources of what runs, and what stands in the log."""
-    bench = Bench(tmp_path, hd.PBT(ready=hd.Every(0)), 6, speeds=(3.0, 1.0, 0.5))
+@pytest.mark.parametrize("gain", [1.0, -1.0], ids=["rising", "falling"])
+def test_what_is_needed_is_always_there(tmp_path: Path, gain: float) -> None:
+    """At each moment the best and the sources of what runs; where scores fall, the best is old."""
+    algorithm = hd.PBT(ready=hd.Every(0))
+    bench = Bench(tmp_path, algorithm, 6, speeds=(3.0, 1.0, 0.5), gain=gain)
     seen = []
 
     def look(driver: Driver) -> None:
@@ -419,7 +434,6 @@ def test_what_ran_when_a_driver_ended_is_issued_again_with_the_same_seed(tmp_pat
     bench = Bench(tmp_path)
     driver = bench.driver()
     driver._recover()
-    driver._tick()
     driver._launch()
     bench.executor.close()
     bench.driver().run()

@@ -43,15 +43,45 @@ MEDIAN_OF = 101
 """The trials whose median that is: the last ones."""
 
 
-def tick(log: Log, definition: Definition, free: int, seconds: float, finals: Finals) -> bool:
-    """Decide once and append what was decided, again whenever another writer was first.
+def tick(
+    log: Log,
+    definition: Definition,
+    free: int,
+    seconds: float,
+    finals: Finals,
+    obstacle: Callable[[], str | None] = lambda: None,
+) -> list[int]:
+    """Decide once, give the free slots their trials, and append both as one block; again whenever
+    another writer was first. Returns the trials to launch, those issued again first.
 
-    True if anything was decided.
+    Args:
+        free: how many trials may start now.
+        obstacle: asked before anything starts: a reason to pause the study instead, or None.
     """
-    decided = log.append_after_others(
-        lambda population: next_events(population, definition, free, seconds, finals)
-    )
-    return bool(decided)
+
+    def block(population: Population) -> list[ev.Event]:
+        waiting = len(population.waiting)
+        decided = next_events(population, definition, max(0, free - waiting), seconds, finals)
+        started = _started(population, decided, free)
+        if started and (reason := obstacle()):
+            return [ev.StudyPaused(reason)]
+        return [*decided, *started]
+
+    appended = log.append_after_others(block)
+    return [event.trial for event in appended if isinstance(event, ev.TrialStarted)]
+
+
+def _started(
+    population: Population, decided: Sequence[ev.Event], free: int
+) -> list[ev.TrialStarted]:
+    """The starts of the first `free` trials that wait, or were decided on just now."""
+    if population.status not in ("running", "stopping"):
+        return []
+    new = [event.trial for event in decided if isinstance(event, ev.TrialProposed)]
+    if len(new) < len(decided) and any(isinstance(e, ev.StudyPaused) for e in decided):
+        return []
+    again = [ev.TrialStarted(t, population.attempt_of(t) + 1) for t in population.waiting]
+    return [*again, *(ev.TrialStarted(trial, 0) for trial in new)][: max(0, free)]
 
 
 class Driver:
@@ -97,11 +127,8 @@ class Driver:
         runs is recorded."""
         self._recover()
         while True:
-            if not self.stopping:
-                self._tick()
-                self._pause_if_short_of_disk()
-            self._pass_on_stops()
             self._launch()
+            self._pass_on_stops()
             self._show(self)
             if not self._flying and (self.stopping or not self._can_go_on()):
                 self._pulse.beat()
@@ -121,26 +148,20 @@ class Driver:
     def _can_go_on(self) -> bool:
         return self.log.population.status in ("running", "stopping")
 
-    def _tick(self) -> None:
-        free = self.executor.slots - len(self._flying) - len(self.log.population.waiting)
-        tick(self.log, self.definition, max(0, free), self.seconds, self.settings.finals)
-
     # ------------------------------------------------------------------ launching
 
     def _launch(self) -> None:
-        """Give free slots to waiting trials, those issued again first."""
-        population = self.log.population
+        """Tick, and hand the trials that were started to the executor."""
+        if self.stopping:
+            return
         free = self.executor.slots - len(self._flying)
-        if self.stopping or not self._can_go_on() or free <= 0 or not population.waiting:
-            return
-        trials = list(population.waiting)[:free]
-        started = [ev.TrialStarted(t, population.attempt_of(t) + 1) for t in trials]
-        if not self._append(started):
-            return
-        crash_point("launch.before")
-        for trial in trials:
-            self._flying[trial] = self.executor.submit(self._task(trial))
-        crash_point("launch.after")
+        finals, obstacle = self.settings.finals, self._disk_problem
+        trials = tick(self.log, self.definition, free, self.seconds, finals, obstacle)
+        if trials:
+            crash_point("launch.before")
+            for trial in trials:
+                self._flying[trial] = self.executor.submit(self._task(trial))
+            crash_point("launch.after")
 
     def _task(self, trial: int) -> Task:
         record = self.log.population.trial(trial)
@@ -162,13 +183,8 @@ class Driver:
 
     # ------------------------------------------------------------------ disk
 
-    def _pause_if_short_of_disk(self) -> None:
-        """Before a trial starts: pause if the checkpoints take too much, or will."""
-        population = self.log.population
-        if self._can_go_on() and population.waiting and (problem := self._disk_problem()):
-            self._append([ev.StudyPaused(problem)])
-
     def _disk_problem(self) -> str | None:
+        """Why nothing may start: the checkpoints take too much, or will."""
         population, limit = self.log.population, self.settings.disk_limit_bytes
         kept, count = population.bytes_kept, len(population.held)
         if limit is not None and kept > limit:
