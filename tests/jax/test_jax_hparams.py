@@ -73,24 +73,25 @@ def test_a_ramp_ends_with_exactly_the_new_hparams(seed: int, steps: int, past: i
 
 
 def test_a_round_ramps_only_the_members_that_are_told_to() -> None:
-    import heredity as hd
-
-    space = hd.Space(lr=hd.Uniform(0.0, 1.0), decay=hd.LogUniform(1e-3, 1.0))
+    ordered = hd.Ordinal([0.1, 0.2, 0.3])
+    space = hd.Space(lr=hd.Uniform(0.0, 1.0), decay=hd.LogUniform(1e-3, 1.0), ordered=ordered)
     functions = VectorTrainable(
-        lambda k, h: jax.numpy.zeros((4, 2)),
+        lambda k, h: jax.numpy.zeros((4, 3)),
         lambda s, h, b, k: (
-            jax.numpy.roll(s, -1, 0).at[-1].set(jax.numpy.stack([h["lr"], h["decay"]]))
+            jax.numpy.roll(s, -1, 0)
+            .at[-1]
+            .set(jax.numpy.stack([h["lr"], h["decay"], h["ordered"]]))
         ),
         lambda s, h, k: s.sum(),
     )
     given = setting(population=2, interval=4, space=space, ramps=True)
     program = opened(functions, given)
-    old = hparams(space, [{"lr": 0.0, "decay": 1e-3}] * 2)
-    new = hparams(space, [{"lr": 1.0, "decay": 1e-1}] * 2)
+    old = hparams(space, [{"lr": 0.0, "decay": 1e-3, "ordered": 0.1}] * 2)
+    new = hparams(space, [{"lr": 1.0, "decay": 1e-1, "ordered": 0.3}] * 2)
     played(program, round_of(given, 0, hparams=new))
-    np.testing.assert_allclose(state(program)[0], [[[1, 0.1]] * 4] * 2, rtol=1e-6)
+    np.testing.assert_allclose(state(program)[0], [[[1, 0.1, 0.3]] * 4] * 2, rtol=1e-6)
     ramp_steps = np.array([2, 0])
     played(program, round_of(given, 1, hparams=new, ramp_from=old, ramp_steps=ramp_steps))
     seen = state(program)[0]
-    np.testing.assert_allclose(seen[0], [[0.5, 1e-2], *[[1, 0.1]] * 3], rtol=1e-5)
-    np.testing.assert_allclose(seen[1], [[1, 0.1]] * 4, rtol=1e-6)
+    np.testing.assert_allclose(seen[0], [[0.5, 1e-2, 0.2], *[[1, 0.1, 0.3]] * 3], rtol=1e-5)
+    np.testing.assert_allclose(seen[1], [[1, 0.1, 0.3]] * 4, rtol=1e-6)

@@ -135,12 +135,9 @@ class JaxProgram:
     @property
     def _table(self) -> Any:
         """The table of some round, to compile with."""
-        count = self._setting.population
-        dtypes = self.hparams.dtypes
-        example = self.hparams.example
-        zeros = np.zeros(count, np.int64)
-        hparams = {name: np.full(count, example(name), dtype) for name, dtype in dtypes.items()}
-        ones = np.ones(count, np.bool_)
+        count, known = self._setting.population, self.hparams
+        zeros, ones = np.zeros(count, np.int64), np.ones(count, np.bool_)
+        hparams = {name: np.full(count, known.example(name)) for name in known.dtypes}
         return self._rounds.table(Round(zeros, zeros, zeros, hparams, 1, ones), self.members)
 
     # Rounds -----------------------------------------------------------------------------
@@ -273,6 +270,8 @@ class JaxProgram:
     def close(self) -> None:
         self._state = self._best = self._data = self._running = None
         self._rounds_of = {}
+        for program in ("_init", "_takeovers", "_measure"):
+            self.__dict__.pop(program, None)  # with the arrays that they hold
         if self._reader is not None:
             self._reader.close()
 
