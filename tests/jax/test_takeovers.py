@@ -98,3 +98,14 @@ def test_several_fresh_rows_are_made_beside_take_overs() -> None:
     played(program, round_of(given, 1, wanted, turns=turns))
     assert same([a[fresh] for a in state(program)], [a[fresh] for a in first])
     assert state(program)[0].tolist() == [3, 6, 6, 3, 6, 3]  # steps in each lineage
+
+
+def test_more_fresh_rows_than_a_chunk_holds_are_made_at_once() -> None:
+    given = setting(population=60)
+    program = opened(DESCENT, given, chunk=2)
+    assert program._takeovers.most == 3
+    played(program, round_of(given, 0))
+    first = state(program)
+    wanted = np.where(np.arange(60) < 4, FRESH, np.arange(60))
+    played(program, round_of(given, 1, wanted, turns=np.where(wanted < 0, 0, 1)))
+    assert same([a[:4] for a in state(program)], [a[:4] for a in first])

@@ -81,8 +81,8 @@ class Placement:
     ) -> Program:
         """Compile what every device computes on its share.
 
-        Arrays that the function holds on to become arguments, so that a frozen network or a data
-        set exists once on each device, however many programs use it.
+        Arrays that the function holds on to become arguments: a frozen network or a data set exists
+        once on each device, and is no constant that the compiler would copy or fold.
 
         Args:
             function: traced with each device's share of the arguments.

@@ -58,9 +58,9 @@ class Rounds:
         }
 
     def init(self, table: Table) -> Arrays:
-        """Fresh states of the rows, a chunk at a time if they are chunks."""
+        """Fresh states of the rows; of whole chunks, one after the other."""
         rows = self._rows(table)
-        if rows <= self.chunk:
+        if rows <= self.chunk or rows % self.chunk:  # a few rows that start afresh
             return self._init(table)
         shape = (rows // self.chunk, self.chunk)
         parts = jax.tree.map(lambda array: array.reshape(shape + array.shape[1:]), table)

@@ -7,7 +7,7 @@ made on the host; the copying happens where the rows are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ SHARE = 20
 
 @dataclass(frozen=True)
 class Move:
-    """Rows to copy at once: all are read before any is written. Then a row to hold aside."""
+    """Rows to copy at once: all are read before any is written."""
 
     sources: tuple[int, ...]
     targets: tuple[int, ...]
@@ -96,10 +96,6 @@ class Takeovers:
     placement: Placement
     rounds: Rounds
     shapes: list[jax.ShapeDtypeStruct]
-    _none: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._none = self.placement.population  # no row: nothing is written there
 
     @property
     def most(self) -> int:
@@ -134,7 +130,8 @@ class Takeovers:
         return self.hold(state, self._row(number))  # type: ignore[no-any-return]
 
     def _ints(self, rows: tuple[int, ...]) -> Any:
-        padded = [*rows, *[self._none] * (self.most - len(rows))]
+        nowhere = self.placement.population  # no row: nothing is written there
+        padded = [*rows, *[nowhere] * (self.most - len(rows))]
         return self.placement.put(np.array(padded, np.int32), "all")
 
     def _row(self, number: int) -> Any:
