@@ -20,6 +20,12 @@ from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from toys import NAME, events_of
 
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+}
+"""With this folder on the search path, for the toy."""
+
 HEAD = """
 import json, os, sys, threading
 from pathlib import Path
@@ -69,11 +75,10 @@ class Desk:
         self, *options: str, command: str = "run study.py", limit: Callable[[], None] | None = None
     ) -> Outcome:
         program = [sys.executable, "-c", "from heredity.cli import main; main()"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
         done = subprocess.run(
             [*program, *command.split(), *options],
             cwd=self.folder,
-            env=environment,
+            env=ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=120,
@@ -183,11 +188,10 @@ def test_what_workers_cannot_have_is_named(desk: Desk, case: str) -> None:
     """A study in a script is sent by value, with its globals."""
     trainable, message = SHIPPING[case]
     desk.write(trainable, STUDY + '\nif __name__ == "__main__":\n    study.run(hd.Processes(1))\n')
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
         [sys.executable, "study.py"],
         cwd=desk.folder,
-        env=environment,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
     )
@@ -366,7 +370,7 @@ def test_a_damaged_checkpoint_costs_its_lane_two_attempts(desk: Desk) -> None:
     desk.write(study=STUDY.replace("Steps(30)", "Steps(15)"))
     assert desk.run("--workers", "1").code == 0
     best = desk.runs / NAME / "best" / "x.json"
-    damaged = int(best.resolve().parent.parent.name)
+    damaged = hd.open(NAME, desk.runs).best.trial.id
     text = bytearray(best.read_bytes())
     text[0] ^= 1
     best.write_bytes(text)

@@ -17,6 +17,7 @@ import chaos_study as toy
 from chaos_study import INTERVAL, NAME
 
 from heredity.checkpoints.local import LocalCheckpoints
+from heredity.errors import NotFound
 from heredity.evolution import events as ev
 from heredity.evolution.decide import Finals, next_events
 from heredity.evolution.definition import Definition
@@ -88,6 +89,18 @@ def assert_nothing_unreachable(storage: Path, population: Population) -> None:
     assert not list(checkpoints.root.glob(".*"))
     for checkpoint in held:
         with checkpoints.open(checkpoint):
+            pass
+
+
+def assert_held_is_there(storage: Path) -> None:
+    """What the log holds is on the disk, undamaged: at every moment, also just after a crash."""
+    try:
+        population = Population.fold(read(storage))
+    except NotFound:  # it crashed before the study began
+        return
+    checkpoints = LocalCheckpoints(storage / NAME / "checkpoints")
+    for trial in population.held:
+        with checkpoints.open(population.trial(trial).checkpoint):
             pass
 
 

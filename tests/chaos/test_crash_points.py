@@ -9,7 +9,7 @@ from pathlib import Path
 
 import chaos_study as toy
 import pytest
-from audit import assert_no_orphans, audit, read, story
+from audit import assert_held_is_there, assert_no_orphans, audit, read, story
 
 from heredity.crash import POINTS
 from heredity.evolution import events as ev
@@ -40,6 +40,7 @@ def test_a_synchronous_study_decides_the_same_after_a_crash(
     tmp_path: Path, undisturbed: Population, point: str, visit: int
 ) -> None:
     assert run(tmp_path, "sync", "inline", f"{point}:{visit}") == -9
+    assert_held_is_there(tmp_path)
     assert run(tmp_path, "sync", "inline") == 0
     assert story(audit(tmp_path)) == story(undisturbed)
 

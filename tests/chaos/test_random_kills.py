@@ -18,7 +18,7 @@ from audit import audit, read, story
 from heredity.errors import HeredityError
 from heredity.evolution.population import Population
 
-KILLS, ROUNDS, POPULATION = 30, 25, 6
+KILLS, ROUNDS, POPULATION = 30, 35, 6
 APART = (14, 24)
 """Events between kills: more than a trial that was killed needs to end, so that no trial fails
 twice by itself, which is a reason to give its lane other hparams."""
