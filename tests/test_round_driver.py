@@ -44,7 +44,8 @@ def study(storage: Path | str = ":memory:", **changes: Any) -> hd.Study:
         "algorithm": hd.PBT(mode="sync"),
     }
     space = hd.Space(x=hd.Uniform(0.0, 1.0))
-    return hd.Study(Arithmetic(changes.pop("limit", 2.0)), space, **{**options, **changes})
+    trainable = Arithmetic(changes.pop("limit", 2.0), changes.pop("room", None))
+    return hd.Study(trainable, space, **{**options, **changes})
 
 
 def log_of(storage: Path) -> list[ev.Event]:
@@ -139,6 +140,23 @@ class TestBlocks:
         longer = study(tmp_path, final_evaluations=0).run(hd.Vectorized(block=2), live="off")
         straight = study(final_evaluations=0).run(hd.Vectorized(), live="off")
         assert decisions(longer) == decisions(straight)
+
+
+class TestMemory:
+    def test_the_chunk_is_chosen_once(self, tmp_path: Path) -> None:
+        study(tmp_path, budget=hd.Steps(10)).run(hd.Vectorized(), live="off")
+        study(tmp_path).run(hd.Vectorized(chunk=2), live="off")
+        assert [e.chunk for e in log_of(tmp_path) if isinstance(e, ev.ChunkChosen)] == [6]
+
+    def test_out_of_memory_goes_on_from_the_last_block_in_smaller_chunks(
+        self, tmp_path: Path
+    ) -> None:
+        tight = study(tmp_path, room=1).run(hd.Vectorized(block=1), live="off")
+        straight = study().run(hd.Vectorized(), live="off")
+        assert decisions(tight) == decisions(straight)
+        chosen = [e for e in log_of(tmp_path) if isinstance(e, ev.ChunkChosen)]
+        assert [event.chunk for event in chosen] == [6, 3, 1]
+        assert "out of memory with 6" in chosen[1].reason
 
 
 class TestOthers:

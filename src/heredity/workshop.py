@@ -27,7 +27,7 @@ from heredity.evolution.trial import Checkpoint, Trial
 from heredity.evolution.view import bounded
 from heredity.executors.base import Executor, Workload
 from heredity.executors.processes import Processes
-from heredity.executors.program import VectorTrainable
+from heredity.executors.program import OutOfMemory, VectorTrainable
 from heredity.executors.vectorized import Vectorized
 from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
@@ -76,7 +76,7 @@ class Workshop:
             opened.enter_context(self.store.lock(self.name))
             log = self._open_log(on_event)
             if log.population.status != "ended":
-                self._drive(log, executor or self._default_executor(), live, opened)
+                log = self._drive(log, executor or self._default_executor(), live, opened)
             self._require_unpaused(log)
             return self._result(log)
 
@@ -108,15 +108,33 @@ class Workshop:
             ]
         )
 
-    def _drive(self, log: Log, executor: AnyExecutor, live: Live, opened: ExitStack) -> None:
+    def _drive(self, log: Log, executor: AnyExecutor, live: Live, opened: ExitStack) -> Log:
+        """Drive the study as far as it goes; the log, which may have been opened anew."""
         from heredity.live import view_of
 
         view = opened.enter_context(view_of(self.name, live))
+        opened.callback(self.checkpoints.remove_spares)
         opened.callback(executor.close)
-        driver = self._driver(log, executor, view.show)
-        with graceful(driver.stop):
-            driver.run()
+        while True:
+            driver = self._driver(log, executor, view.show)
+            try:
+                with graceful(driver.stop):
+                    driver.run()
+                break
+            except OutOfMemory as error:
+                executor.close()
+                log = self._in_smaller_chunks(log, error)
         log.save_snapshot()
+        return log
+
+    def _in_smaller_chunks(self, log: Log, error: OutOfMemory) -> Log:
+        """The log without what was foreseen on the device, and the next smaller chunk in it."""
+        if error.chunk is None:
+            raise error
+        was = log.population.chunk
+        log = Log(self.store, self.name, log.listener)
+        log.append([ev.ChunkChosen(error.chunk, f"out of memory with {was} members at once")])
+        return log
 
     def _driver(
         self, log: Log, executor: AnyExecutor, show: Callable[[Any], None]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from heredity.executors.program import FRESH, Round, RoundScores, Setting
+from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, Setting
 from heredity.space import Space
 from heredity.trainables.trainable import Trainable
 
@@ -30,15 +30,19 @@ def gain(x: Any) -> Any:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """The vector trainable. Space: `x` in [0, 1]; objective: maximise "progress"."""
+    """The vector trainable. Space: `x` in [0, 1]; objective: maximise "progress".
+
+    With more than `room` rows at once, the device runs out of memory in its third round.
+    """
 
     limit: float = 2.0
+    room: int | None = None
 
     def program(
         self, chunk: int | Literal["auto"] = "auto", devices: int | None = None
     ) -> ArithmeticProgram:
         """The program of a whole population."""
-        return ArithmeticProgram(self.limit, chunk)
+        return ArithmeticProgram(self.limit, chunk, self.room)
 
     def single(self, setting: Setting) -> Callable[[], Trainable]:
         """One member as an ordinary Trainable."""
@@ -82,8 +86,9 @@ class ArithmeticRows:
 class ArithmeticProgram:
     """The program. It counts its rounds, for tests of what was done twice."""
 
-    def __init__(self, limit: float, chunk: int | Literal["auto"]) -> None:
+    def __init__(self, limit: float, chunk: int | Literal["auto"], room: int | None) -> None:
         self.limit = limit
+        self.room = room
         self._chunk = chunk
         self.rounds = 0
         self._best = np.nan
@@ -97,6 +102,8 @@ class ArithmeticProgram:
         return self.setting.population if self._chunk == "auto" else self._chunk
 
     def start(self, round: Round) -> None:
+        if self.room is not None and self.chunk > self.room and self.rounds == 2:
+            raise OutOfMemory(f"{self.chunk} rows at once need more memory", self.chunk // 2)
         before = np.where(round.sources == FRESH, 0.0, self._progress[round.sources])
         x = round.hparams["x"]
         for _ in range(round.steps):
