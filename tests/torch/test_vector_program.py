@@ -24,6 +24,7 @@ from vector_toys import (
     rates,
     same,
 )
+from vector_toys import member as saved_member
 
 import heredity.torch as ht
 from heredity.errors import NotFound, TrainingError
@@ -170,7 +171,7 @@ def test_a_copy_and_the_best_row_stay_as_they_were(tmp_path: Path) -> None:
     population.play(5)
     rows.write(tmp_path)
     for row in (1, BEST):
-        member = population.program.member(tmp_path, row)
+        member = saved_member(population.program, tmp_path, row)
         assert torch.equal(member[0].weight, before[0].weight)
     assert torch.equal(population.program.copy().state["params/0.weight"][-1], before[0].weight)
 
@@ -182,7 +183,9 @@ def test_a_saved_member_scores_as_it_did(tmp_path: Path) -> None:
     measured = population.program.evaluate(tmp_path, 1, rates(2)[1], seed=5, count=3)
     assert measured == {"accuracy": shown.metrics["accuracy"][1], "accuracy_std": 0.0}
     with torch.no_grad():
-        assert float(accuracy(NOISY.program().member(tmp_path, 1), {})) == measured["accuracy"]
+        assert (
+            float(accuracy(saved_member(NOISY.program(), tmp_path, 1), {})) == measured["accuracy"]
+        )
 
 
 def test_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
@@ -190,11 +193,11 @@ def test_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
     population.play(1)
     population.program.copy().write(tmp_path)
     with pytest.raises(NotFound, match="no best member"):
-        population.program.member(tmp_path, BEST)
+        saved_member(population.program, tmp_path, BEST)
     with pytest.raises(NotFound, match="no row 2 among 2"):
-        population.program.member(tmp_path, 2)
+        saved_member(population.program, tmp_path, 2)
     with pytest.raises(TrainingError, match=r"no rows\.safetensors"):
-        population.program.member(tmp_path / "nowhere", 0)
+        saved_member(population.program, tmp_path / "nowhere", 0)
 
 
 def test_a_state_of_another_form_is_refused(tmp_path: Path) -> None:
@@ -381,7 +384,7 @@ def test_a_single_member_is_the_same_as_in_the_population(tmp_path: Path) -> Non
         restore = save
         assert session.result["accuracy"] == shown[turn].metrics["accuracy"][1]
         assert session.unconsumed == ()
-    saved = NOISY.program().member(save, 0)
+    saved = saved_member(NOISY.program(), save, 0)
     torch.testing.assert_close(
         saved[0].weight, population.members()[1][0].weight, rtol=1e-9, atol=1e-12
     )

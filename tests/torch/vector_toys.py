@@ -92,11 +92,16 @@ class Played:
         """What `member` gives for each row."""
         with tempfile.TemporaryDirectory() as folder:
             self.program.copy().write(Path(folder))
-            return [self.program.member(Path(folder), row) for row in range(len(self.hparams))]
+            rows = range(len(self.hparams))
+            return [member(self.program, Path(folder), row) for row in rows]
 
     def states(self) -> dict[str, torch.Tensor]:
         """The stacked state, without the best row."""
         return {path: leaf[:-1] for path, leaf in self.program.copy().state.items()}
+
+
+def member(program: Program, folder: Path, row: int, space: Space = RATES) -> Any:
+    return program.member(folder, row, {}, space)
 
 
 def rates(count: int, seed: int = 0) -> list[dict[str, Any]]:

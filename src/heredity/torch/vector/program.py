@@ -7,6 +7,7 @@ nothing of events, of stores, or of why one row takes over another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,8 @@ from torch.func import vmap
 from torch.utils import _pytree as pytree
 
 from heredity.errors import TrainingError
-from heredity.executors.program import FRESH, Round, RoundScores, Setting
+from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, Setting
+from heredity.space import Space
 from heredity.torch.vector.bodies import Body
 from heredity.torch.vector.checks import ROWS, Trial, check_space, try_out
 from heredity.torch.vector.data import Batches, Stream, sample_of
@@ -169,9 +171,23 @@ class Program:
 
     # A round -----------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def start(self, round: Round) -> None:
         """Begin a round. On a GPU, returns as soon as the work is queued."""
+        with self._in_memory():
+            self._start(round)
+
+    @contextmanager
+    def _in_memory(self) -> Iterator[None]:
+        """Raise the seam's `OutOfMemory` for torch's."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            smaller = self._chunk // 2 or None
+            text = f"{self._device} has no room for {self._chunk} members at once"
+            raise OutOfMemory(text, smaller) from error
+
+    @torch.no_grad()
+    def _start(self, round: Round) -> None:
         self._take_over(round)
         if self._stream is not None:
             self._stream.begin(self.members, round.starts, round.turns)
@@ -230,7 +246,8 @@ class Program:
 
     def finish(self) -> RoundScores:
         """Wait for the round: the one transfer from the device."""
-        table = torch.stack(list(self._pending.values())).cpu().numpy()
+        with self._in_memory():
+            table = torch.stack(list(self._pending.values())).cpu().numpy()
         metrics = dict(zip(self._pending, table, strict=True))
         finite = metrics.pop(FINITE) != 0
         return RoundScores(metrics=metrics, finite=finite)
@@ -342,7 +359,7 @@ class Program:
         scores = self._scores(state, columns, keys)
         return {name: float(score) for name, score in scores.items()}
 
-    def member(self, directory: Path, row: int) -> Any:
+    def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> Any:
         """One member: the module, or the state in the form that `init` gave it. On the CPU."""
         return self._body.member(read_row(directory, row, torch.device("cpu")))
 
