@@ -54,6 +54,7 @@ def test_partial_checkpoints_of_a_crash_are_collected(tmp_path: Path) -> None:
     partial = tmp_path / "one" / "checkpoints" / ".partial-7-0-1234-abcd"
     partial.mkdir()
     (partial / "weights").write_bytes(b"x" * 100)
+    (partial.parent / ".spare" / "used").mkdir(parents=True)
     assert collect("one", tmp_path) == 100
-    assert not partial.exists()
+    assert not list(partial.parent.glob(".*"))
     assert hd.open("one", tmp_path).best.checkpoint.is_dir()

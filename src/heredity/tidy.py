@@ -24,7 +24,10 @@ def collect(name: str, storage: str | Path = "runs") -> int:
     Raises `NotFound` if there is no such study, and `UsageError` while it runs.
     """
     with _held(name, storage) as store:
-        return sweep(Log(store, name), LocalCheckpoints(_folder(name, storage) / "checkpoints"))
+        checkpoints = LocalCheckpoints(_folder(name, storage) / "checkpoints")
+        freed_bytes = sweep(Log(store, name), checkpoints)
+        checkpoints.remove_spares()
+        return freed_bytes
 
 
 def remove(name: str, storage: str | Path = "runs") -> None:

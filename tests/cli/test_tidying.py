@@ -15,7 +15,7 @@ from heredity.stores import open_store
 def test_gc_frees_what_no_event_names_and_nothing_else(storage: Path, call: Call) -> None:
     checkpoints = storage / "climb" / "checkpoints"
     before = sorted(path.relative_to(checkpoints) for path in checkpoints.rglob("*"))
-    orphan = checkpoints / "999" / "0"
+    orphan = checkpoints / "999-0"
     orphan.mkdir(parents=True)
     (orphan / "weights").write_bytes(b"x" * 1000)
     assert parsed(call("gc", "--storage", storage, "--json"))["freed_bytes"] == 1000

@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 """Written in every manifest. A reader opens every format up to its own."""
 
+_CHUNK_BYTES = 1 << 18
+
 _REMEDY = "The trial must be trained again, or the folder restored from a copy"
 
 
@@ -31,7 +33,7 @@ class Manifest:
     digest: str
 
 
-def describe_files(folder: Path) -> Manifest:
+def describe_files(folder: Path | str) -> Manifest:
     """The manifest of the files below `folder`; `CheckpointError` for what is not a plain file."""
     files = {}
     total_bytes = 0
@@ -46,8 +48,8 @@ def describe_files(folder: Path) -> Manifest:
                 f"save() wrote {name!r}, which is {kind}: a checkpoint holds plain files and "
                 f"folders only. Copy the content instead"
             )
-        size_bytes = entry.stat().st_size
-        files[name] = {"size_bytes": size_bytes, "sha256": _sha256(entry.path)}
+        size_bytes, sha256 = _measure(entry.path)
+        files[name] = {"size_bytes": size_bytes, "sha256": sha256}
         total_bytes += size_bytes
     text = json.dumps({"format": FORMAT, "files": files}).encode()
     return Manifest(text, total_bytes + len(text), hashlib.sha256(text).hexdigest())
@@ -68,10 +70,10 @@ def verify(folder: Path, digest: str) -> None:
             f"reads formats up to {FORMAT}. Upgrade it: pip install --upgrade heredity"
         )
     for name, saved in manifest["files"].items():
-        _verify_file(folder / name, saved["size_bytes"], saved["sha256"])
+        _verify_file(os.path.join(folder, name), saved["size_bytes"], saved["sha256"])
 
 
-def folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path | str) -> int:
     """The size of the files below `folder`, of those that do not vanish meanwhile."""
     total = 0
     for _, entry in _walk(folder, vanishing=True):
@@ -82,19 +84,24 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
-def _verify_file(path: Path, size_bytes: int, sha256: str) -> None:
-    seen = path.stat().st_size
+def _verify_file(path: str, size_bytes: int, sha256: str) -> None:
+    seen, digest = _measure(path)
     if seen != size_bytes:
         raise CheckpointCorrupt(f"{path} has {seen} bytes; {size_bytes} were saved. {_REMEDY}")
-    if _sha256(path) != sha256:
+    if digest != sha256:
         raise CheckpointCorrupt(
             f"{path} has the right size but not the bytes that were saved (SHA-256). {_REMEDY}"
         )
 
 
-def _sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _measure(path: str) -> tuple[int, str]:
+    """The file's size in bytes and its SHA-256, in one pass over what it holds."""
+    size_bytes, digest = 0, hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            size_bytes += len(chunk)
+            digest.update(chunk)
+    return size_bytes, digest.hexdigest()
 
 
 def _walk(

@@ -192,7 +192,10 @@ class CheckpointSuite:
         assert opened(checkpoints, again) == {"a": b"again"}
         assert len(list(checkpoints.list())) == 1
 
-    @pytest.mark.parametrize("uri", ["", ".", "..", "../x", "/etc", "0/../1", "0/0/model.bin", "0"])
+    @pytest.mark.parametrize(
+        "uri",
+        ["", ".", "..", "../x", "/etc", "0", "0/../1", "0-0/model.bin", "0-0/../1-0", ".spare"],
+    )
     def test_a_uri_of_something_else_is_refused(
         self, checkpoints: CheckpointStore, uri: str
     ) -> None:
