@@ -23,7 +23,7 @@ from heredity.torch.state import read_state, write_state
 from heredity.trainables.session import same_value
 from heredity.trainables.trainable import Trainable as BaseTrainable
 
-STATE_FILE = "state.pt"
+STATE_FILE = "state.safetensors"
 
 
 class Trainable(BaseTrainable):
@@ -151,7 +151,7 @@ class Trainable(BaseTrainable):
     # Checkpoints -----------------------------------------------------------------------
 
     def save(self, directory: Path) -> None:
-        """Write the member's state to one file, `state.pt`."""
+        """Write the member's state to one file, `state.safetensors`."""
         self._check_parts()
         parts = {name: self._saved(name, part) for name, part in self._parts.items()}
         scalars = {
