@@ -53,10 +53,10 @@ def same(left: Any, right: Any) -> bool:
     """Equality that understands nested tensors and counts NaN equal to itself."""
     if isinstance(left, torch.Tensor) or isinstance(right, torch.Tensor):
         return _same_tensor(left, right)
+    if isinstance(left, dict) and isinstance(right, dict):  # of any kind: snapshots are plain
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     if type(left) is not type(right):
         return bool(left == right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     return bool(left == right or (left != left and right != right))
@@ -65,4 +65,6 @@ def same(left: Any, right: Any) -> bool:
 def _same_tensor(left: Any, right: Any) -> bool:
     if not (isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)):
         return False
-    return left.shape == right.shape and bool((left == right).all())
+    return left.shape == right.shape and bool(
+        ((left == right) | ((left != left) & (right != right))).all()
+    )
