@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -319,6 +319,23 @@ def test_what_is_needed_is_always_there(tmp_path: Path, gain: float) -> None:
     bench.driver(show=look).run()
     assert len(seen) > 100
     assert best == sorted(best), "the best was released and another took its place"
+
+
+def test_the_best_is_pointed_at_before_its_predecessor_goes(tmp_path: Path) -> None:
+    pointed_at: list[str] = []
+    deleted: list[str] = []
+
+    class Watching(LocalCheckpoints):
+        def delete(self, uris: Iterable[str]) -> None:
+            gone = list(uris)
+            assert pointed_at[-1:] == [] or pointed_at[-1] not in gone
+            deleted.extend(gone)
+            super().delete(gone)
+
+    bench = Bench(tmp_path)
+    bench.checkpoints = Watching(bench.checkpoints.root)
+    bench.driver(new_best=lambda checkpoint: pointed_at.append(checkpoint.uri)).run()
+    assert set(pointed_at) & set(deleted)
 
 
 @pytest.mark.parametrize("keep", ["needed", "lineage", "all"])
