@@ -80,7 +80,7 @@ def test_every_setting_may_differ_between_members(kind: str, options: dict[str, 
     assert_as_alone(classifier(optimizer=named), space, hparams, kind, flags, 1e-9)
 
 
-@every_row
+@pytest.mark.parametrize(("kind", "options"), [TABLE[4], TABLE[6], TABLE[9], TABLE[13]], ids=str)
 def test_single_precision_agrees_in_the_stable_range(kind: str, options: dict[str, Any]) -> None:
     trainable = classifier(
         model=lambda: mlp().float(),
