@@ -88,13 +88,14 @@ def test_links_lead_somewhere(path: str) -> None:
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ARGUMENTS = {"cartpole_ppo_jax": ["--quick"]}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(example: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, str(example)],
+        [sys.executable, str(example), *ARGUMENTS.get(example.stem, [])],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
