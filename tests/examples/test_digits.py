@@ -13,7 +13,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.mark.parametrize(
-    "script", ["digits_torch.py", "digits_torch_vectorized.py", "digits_function.py"]
+    "script",
+    ["digits_torch.py", "digits_torch_vectorized.py", "digits_jax.py", "digits_function.py"],
 )
 def test_it_trains_a_population_that_recognises_digits(tmp_path: Path, script: str) -> None:
     done = subprocess.run(
