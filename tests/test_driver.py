@@ -16,9 +16,8 @@ from heredity.checkpoints.local import LocalCheckpoints
 from heredity.driver import TIMEOUT_FLOOR_S, Driver, Settings, sweep
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Decision
-from heredity.evolution.budget import as_budget
+from heredity.evolution.budget import Finals, as_budget
 from heredity.evolution.collect import expected_checkpoints
-from heredity.evolution.decide import Finals
 from heredity.evolution.definition import Definition
 from heredity.evolution.view import View
 from heredity.executors.base import Completed, Failed, Report, Task
@@ -26,6 +25,19 @@ from heredity.log import Log
 from heredity.stores.memory import MemoryStore
 from heredity.testing.simulated import Simulated
 from toys import NAME, Toy, run, toy_study, trained
+
+
+def test_trials_that_began_before_any_had_ended_get_their_limit_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial of the first ones that hangs must not hang the study."""
+    monkeypatch.setattr("heredity.pulse.EVERY_S", 0.0)
+    bench = Bench(tmp_path, speeds=(1.0, 0.01))
+    given: list[tuple[int, float]] = []
+    monkeypatch.setattr(bench.executor, "limit", lambda *limit: given.append(limit))
+    bench.driver().run()
+    assert given == [(1, TIMEOUT_FLOOR_S)]
+
 
 # A study driven in simulated time --------------------------------------------------------------
 

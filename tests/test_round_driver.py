@@ -142,6 +142,14 @@ class TestBlocks:
         assert decisions(longer) == decisions(straight)
 
 
+class TestDisk:
+    def test_blocks_that_take_too_much_pause_the_study(self, tmp_path: Path) -> None:
+        with pytest.raises(hd.HeredityError, match="more than the limit of 50 B"):
+            study(tmp_path, disk_limit_bytes=50).run(hd.Vectorized(block=1), live="off")
+        more = study(tmp_path, disk_limit_bytes=10**6).run(hd.Vectorized(block=1), live="off")
+        assert more.status == "ended"
+
+
 class TestMemory:
     def test_the_chunk_is_chosen_once(self, tmp_path: Path) -> None:
         study(tmp_path, budget=hd.Steps(10)).run(hd.Vectorized(), live="off")

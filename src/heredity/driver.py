@@ -114,6 +114,7 @@ class Driver:
         self._best: int | None = None
         self._flying: dict[int, str] = {}
         self._asked: set[int] = set()
+        self._unlimited: set[int] = set()
         self._foreseen = False
         self._elapsed = deque(_last_elapsed(log.population), maxlen=MEDIAN_OF)
         self._collected_at = 0
@@ -161,6 +162,8 @@ class Driver:
             crash_point("launch.before")
             for trial in trials:
                 self._flying[trial] = self.executor.submit(self._task(trial))
+            if not self._elapsed:
+                self._unlimited.update(trials)
             crash_point("launch.after")
 
     def _task(self, trial: int) -> Task:
@@ -187,11 +190,8 @@ class Driver:
         """Why nothing may start: the checkpoints take too much, or will."""
         population, limit = self.log.population, self.settings.disk_limit_bytes
         kept, count = population.bytes_kept, len(population.held)
-        if limit is not None and kept > limit:
-            return (
-                f"{count} checkpoints take {size(kept)}, more than the limit of {size(limit)}: "
-                f"raise disk_limit_bytes, take pins off, or save less in each"
-            )
+        if reason := over_limit(population, self.settings):
+            return reason
         if self._foreseen or not count:
             return None
         self._foreseen = True
@@ -267,6 +267,15 @@ class Driver:
             self._pulse.beat()
             self.log.refresh()
             self.log.save_snapshot()
+            self._limit_the_first()
+
+    def _limit_the_first(self) -> None:
+        """Trials that began before any had ended get their time limit once there is a median."""
+        timeout_s = self._timeout_s()
+        if timeout_s is not None:
+            for trial in sorted(self._unlimited & self._flying.keys()):
+                self.executor.limit(trial, timeout_s)
+            self._unlimited.clear()
 
     # ------------------------------------------------------------------ releasing
 
@@ -314,6 +323,17 @@ def _last_elapsed(population: Population) -> list[float]:
     """How long the last trials took, of those that ended."""
     last = (population.trial(t) for t in range(len(population))[-MEDIAN_OF:])
     return [trial.elapsed_s for trial in last if trial.status in ENDED]
+
+
+def over_limit(population: Population, settings: Settings) -> str | None:
+    """Why the checkpoints take too much, and what to do; None if they do not."""
+    limit, kept = settings.disk_limit_bytes, population.bytes_kept
+    if limit is None or kept <= limit:
+        return None
+    return (
+        f"{len(population.held)} checkpoints take {size(kept)}, more than the limit of "
+        f"{size(limit)}: raise disk_limit_bytes, take pins off, or save less in each"
+    )
 
 
 def lost_with_driver(population: Population, trial: int) -> ev.TrialFailed:

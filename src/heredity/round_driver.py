@@ -21,7 +21,7 @@ import numpy as np
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.driver import lost_with_driver, sweep
+from heredity.driver import lost_with_driver, over_limit, sweep
 from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
@@ -105,8 +105,9 @@ class RoundDriver:
         """Go on from the log until the study ends or pauses, or `stop` is called."""
         try:
             self._recover()
-            while not self.stopping and self._next():
-                self._show(self)
+            going_on = True
+            while going_on and not self.stopping:
+                going_on = self._next()
             self._flush()
             self._pulse.beat()
             self._show(self)
@@ -117,6 +118,10 @@ class RoundDriver:
 
     def _next(self) -> bool:
         """One turn: a round, or what is to be done between rounds. False when there is no more."""
+        if reason := over_limit(self.log.population, self.settings):
+            self._flush()
+            self.log.append([ev.StudyPaused(reason)])
+            return False
         if training := _trains(self._decide()):
             self._round(training)
             return True
@@ -135,8 +140,8 @@ class RoundDriver:
         return next_events(self.log.population, d, d.population, self.seconds, finals)
 
     def _round(self, proposed: list[ev.TrialProposed]) -> None:
-        """Train one round. While the device works, what was proposed is folded, and a block that
-        was written is taken note of."""
+        """Train one round. While the device works, what was proposed is folded and shown, and a
+        block that was written is taken note of."""
         population = self.log.population
         proposed = _by_member(proposed)
         crash_point("launch.before")
@@ -144,6 +149,7 @@ class RoundDriver:
         crash_point("launch.after")
         population.foresee([*proposed, *(ev.TrialStarted(e.trial, 0) for e in proposed)])
         self._look_around()
+        self._show(self)
         rows, elapsed_s = self.executor.finish()
         outcomes = [
             self._outcome(event, rows[event.proposal.member], elapsed_s) for event in proposed
@@ -297,6 +303,7 @@ class RoundDriver:
         population = self.log.population
         attempt = population.attempt_of(trial) + 1
         self.log.append([ev.TrialStarted(trial, attempt, "vectorized")])
+        self._show(self)
         record = population.trial(trial)
         assert record.weights_from is not None
         checkpoint = population.trial(record.weights_from).checkpoint

@@ -19,7 +19,8 @@ from chaos_study import INTERVAL, NAME
 from heredity.checkpoints.local import LocalCheckpoints
 from heredity.errors import NotFound
 from heredity.evolution import events as ev
-from heredity.evolution.decide import Finals, next_events
+from heredity.evolution.budget import Finals
+from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.population import Population
 from heredity.stores import open_store

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from heredity.evolution import events as ev
-from heredity.evolution.budget import Steps, as_budget
+from heredity.evolution.budget import Finals, Steps, as_budget
 from heredity.evolution.columns import Column
-from heredity.evolution.decide import Finals, next_events
+from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.objective import maximize
 from heredity.evolution.pbt import PBT

@@ -8,8 +8,8 @@ from evolution.story import Story
 from heredity.errors import AlgorithmStuck
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Algorithm, Decision
-from heredity.evolution.budget import Seconds, Steps, Target, Trials
-from heredity.evolution.decide import Finals, failure_limit
+from heredity.evolution.budget import Finals, Seconds, Steps, Target, Trials
+from heredity.evolution.decide import failure_limit
 from heredity.evolution.lanes import from_scratch
 from heredity.evolution.objective import minimize
 from heredity.evolution.pbt import PBT

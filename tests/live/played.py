@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from heredity.evolution.budget import Limit, Steps
-from heredity.evolution.decide import Finals
+from heredity.evolution.budget import Finals, Limit, Steps
 from heredity.evolution.pbt import PBT
 from heredity.evolution.trial import Trial
 from heredity.live.facts import Facts, facts_of

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from heredity.evolution.budget import Seconds, Steps, Target, Trials
-from heredity.evolution.decide import Finals
+from heredity.evolution.budget import Finals, Seconds, Steps, Target, Trials
 from heredity.live.facts import TimeLeft
 from heredity.live.picture import picture
 from live.played import facts_after

@@ -8,9 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from evolution.story import facts
 from heredity.evolution import events as ev
-from heredity.evolution.budget import Steps, Trials, as_budget
+from heredity.evolution.budget import Finals, Steps, Trials, as_budget
 from heredity.evolution.collect import releasable
-from heredity.evolution.decide import Finals, failure_limit, next_events
+from heredity.evolution.decide import failure_limit, next_events
 from heredity.evolution.population import Population
 from heredity.evolution.trial import ENDED, Checkpoint
 from heredity.evolution.view import View

@@ -110,5 +110,9 @@ class Executor(Protocol):
     def request_stop(self, trial: int) -> None:
         """Ask a running trial to end early; it may finish as usual."""
 
+    def limit(self, trial: int, timeout_s: float) -> None:
+        """Give a running trial a time limit, counted from its start. An executor that cannot end
+        a trial leaves it running."""
+
     def close(self) -> None:
         """End all workers now; what runs is lost. Safe to call twice."""

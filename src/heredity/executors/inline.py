@@ -58,6 +58,9 @@ class Inline:
         if self._task is not None and self._task.trial.id == trial:
             self._stopping.add(trial)
 
+    def limit(self, trial: int, timeout_s: float) -> None:
+        """Nothing: a trial cannot be ended from within its own process."""
+
     def close(self) -> None:
         """Let go of the trainable and of a task that has not begun."""
         self._worker = self._task = None

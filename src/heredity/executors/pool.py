@@ -13,7 +13,7 @@ import selectors
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,14 @@ class Pool:
         for seat in self.seats:
             if seat.task is not None and seat.task.trial.id == trial:
                 seat.child.request_stop(trial, seat.task.trial.attempt)
+
+    def limit(self, trial: int, timeout_s: float) -> None:
+        """Give a running trial a time limit, counted from its start."""
+        for seat in self.seats:
+            if seat.task is not None and seat.task.trial.id == trial:
+                seat.task = replace(seat.task, timeout_s=timeout_s)
+                if seat.ready:
+                    seat.deadline = seat.since + timeout_s
 
     def close(self) -> None:
         """End all workers now. Safe to call twice."""

@@ -115,6 +115,10 @@ class Processes:
         """Ask a running trial to end early."""
         self._live.request_stop(trial)
 
+    def limit(self, trial: int, timeout_s: float) -> None:
+        """Give a running trial a time limit, counted from its start."""
+        self._live.limit(trial, timeout_s)
+
     def close(self) -> None:
         """End all workers now, and all they started. Safe to call twice."""
         self._pool = None

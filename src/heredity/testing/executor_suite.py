@@ -247,6 +247,15 @@ class ProcessExecutorSuite(ExecutorSuite):
         assert "0.2 s" in report.error
         assert isinstance(run(opened, task(id=7, timeout_s=PATIENCE_S)), Completed)
 
+    def test_a_time_limit_may_come_later(self, opened: Executor) -> None:
+        opened.submit(task("hang", id=6))
+        opened.limit(6, 0.2)
+        opened.limit(12345, 0.0)  # which there never was
+        (report,) = ends(opened)
+        assert isinstance(report, Failed)
+        assert (report.trial, report.failure) == (6, "timeout")
+        assert "0.2 s" in report.error
+
     def test_output_goes_to_the_log_of_the_trial(
         self, opened: Executor, workload: Workload
     ) -> None:

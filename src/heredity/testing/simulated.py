@@ -67,6 +67,9 @@ class Simulated:
     def request_stop(self, trial: int) -> None:
         """Simulated trials finish as usual."""
 
+    def limit(self, trial: int, timeout_s: float) -> None:
+        """Simulated trials take no time."""
+
     def close(self) -> None:
         """Forget what runs."""
         self._running.clear()
