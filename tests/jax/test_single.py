@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from populations import DESCENT, SPACE, hparams, opened, played, round_of, setting, state
 
+import heredity as hd
 from heredity.evolution.trial import Trial
 from heredity.jax.check import layout_of
 from heredity.jax.saved import read_rows
@@ -92,3 +93,17 @@ def test_a_state_that_is_not_finite_has_no_score() -> None:
     broken = Session(trial(0, 0, hparams={"lr": float("inf"), "decay": 0.1}), metric="score")
     single.run(broken)
     assert broken.diverged
+
+
+def test_every_hparam_is_known_to_be_in_force(capsys: pytest.CaptureFixture[str]) -> None:
+    hd.Study(
+        DESCENT,
+        setting(population=2).space,
+        objective=hd.minimize("score"),
+        population=2,
+        interval=2,
+        budget=hd.Steps(2),
+        name="descent",
+        storage=":memory:",
+    ).run(hd.Inline())
+    assert "in force" not in capsys.readouterr().err

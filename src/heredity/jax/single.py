@@ -46,6 +46,11 @@ class SingleTrainable(Trainable):
     def save(self, directory: Path) -> None:
         self._program.copy().write(directory)
 
+    def in_force(self) -> Mapping[str, Any]:
+        """All of them: they are arguments of every call, and the functions read each one, which
+        was checked when they were traced. Nothing could keep an old value."""
+        return self.hparams
+
     @property
     def state(self) -> Any:
         """The member's state, in the user's own structure."""
