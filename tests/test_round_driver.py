@@ -15,6 +15,7 @@ import heredity as hd
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.evolution.rounds import as_round, expand, outcomes_of, proposals_of
+from heredity.live.facts import Facts
 from heredity.stores import open_store
 from heredity.testing.arithmetic import Arithmetic
 
@@ -88,6 +89,33 @@ class TestAgreement:
                 assert shown == value, name
         assert folded.means.values.tobytes() == result.population.means.values.tobytes()
         assert folded.kept.values.tobytes() == result.population.kept.values.tobytes()
+
+
+def test_members_are_shown_at_what_they_are_doing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures: list[tuple[str, set[str]]] = []
+
+    class Screen:
+        def open(self, name: str) -> None: ...
+
+        def draw(self, facts: Facts, left_s: float | None) -> None:
+            pictures.append((facts.progress.text, {row.state for row in facts.rows(6)}))
+
+        def close(self, facts: Facts | None, unverified: tuple[str, ...]) -> None: ...
+
+    monkeypatch.setattr("heredity.live._screen", Screen)
+    monkeypatch.setattr("heredity.live.View.show", shown_at_once)
+    study(tmp_path).run(hd.Vectorized(block=2))
+    trained = [states for text, states in pictures if not text.startswith("60 of")]
+    assert trained == [{"training"}] * 12
+    assert any("measuring" in states for _, states in pictures[12:-1])
+    assert pictures[-1] == ("60 of 60 steps", {"done"})
+
+
+def shown_at_once(view: Any, driver: Any) -> None:
+    """Draws at every call."""
+    view._screen.draw(view._facts(driver), None)
 
 
 class TestRounds:
