@@ -1,73 +1,92 @@
-"""The demo, smaller: real networks in JAX on real processes, from the command to the comparison."""
+"""The demo, smaller: real networks in one program or on real processes, from the command to the
+comparison."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import jax
 import pytest
 from typer.testing import CliRunner
 
 import heredity as hd
 from heredity.cli import app as cli
-from heredity.demo import BASELINE, NAME, Demo
+from heredity.demo import Demo, Kind
+from heredity.demo.digits import evaluate
 from heredity.errors import UsageError
 
-SMALL: dict[str, Any] = {"population": 4, "interval": 5, "intervals": 3}
+SMALL = Kind("demo", population=4, interval=5, intervals=3)
+IN_PROCESSES = Kind("demo-processes", population=2, interval=5, intervals=2)
+HPARAMS = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4, "dropout": 0.1, "distortion": 1.0}
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line's demo is a small one."""
-    whole = Demo.of
-    monkeypatch.setattr(Demo, "of", lambda storage, seed, **_: whole(storage, seed, **SMALL))
+    """The command line's demos are small ones."""
+    monkeypatch.setattr("heredity.demo.ONE_PROGRAM", SMALL)
+    monkeypatch.setattr("heredity.demo.PROCESSES", IN_PROCESSES)
 
 
-@pytest.mark.usefixtures("small")
-def test_the_command_ends_with_a_comparison_and_what_to_type_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"), [(SMALL, []), (IN_PROCESSES, ["--processes", "--workers", "1"])]
+)
+def test_the_command_ends_with_a_comparison_and_what_to_type_next(
+    kind: Kind, options: list[str], tmp_path: Path
+) -> None:
     runs = tmp_path / "runs"
-    arguments = ["demo", "--workers", "2", "--storage", str(runs)]
-    ended = CliRunner().invoke(cli.app, arguments)
+    ended = CliRunner().invoke(cli.app, ["demo", *options, "--storage", str(runs)])
     assert ended.exit_code == 0, ended.output
-    for name in (NAME, BASELINE):
+    for name in (kind.name, f"{kind.name}-random"):
         found = hd.open(name, runs)
         assert found.status == "ended"
-        assert found.population.ended_count == 12
+        assert found.population.ended_count == kind.population * kind.intervals
+        assert bool(found.population.resident[1]) == (kind is SMALL), "each on its executor"
         assert found.best.confirmed is not None
         assert f"{found.best.score:.4g}" in ended.stdout
         assert f"{found.best.confirmed:.4g}" in ended.stdout
-    assert str(hd.open(NAME, runs).schedule()).splitlines()[-1].strip() in ended.stdout
-    assert f"heredity status demo --storage {runs}" in ended.stdout
-    assert Demo.of(runs, 0, **SMALL).begin() is False, "one that has ended is not gone on with"
+    schedule = hd.open(kind.name, runs).schedule()
+    assert str(schedule).splitlines()[-1].strip() in ended.stdout
+    assert f"heredity status {kind.name} --storage {runs}" in ended.stdout
+    assert Demo.of(runs, 0, kind).begin() is False, "one that has ended is not gone on with"
     with pytest.raises(hd.NotFound):
-        hd.open(NAME, runs)
+        hd.open(kind.name, runs)
 
 
 def test_what_it_trains_can_be_loaded_and_used(tmp_path: Path) -> None:
-    demo = Demo.of(tmp_path, population=2, interval=60, intervals=1)
-    result = demo.pbt.run(hd.Inline(), live="off")
-    digits = result.best.load()
-    metrics = digits.evaluate()
+    demo = Demo.of(tmp_path, kind=Kind("demo", population=2, interval=60, intervals=1))
+    result = demo.pbt.run(live="off")
+    found = demo.pbt.result.best
+    assert found.trial == result.best.trial
+    metrics = evaluate(found.load(), found.hparams, jax.random.key(0))
     assert set(metrics) == {"accuracy", "test_accuracy"}
     assert all(0 <= value <= 1 for value in metrics.values())
 
 
 def test_an_interrupted_demo_is_gone_on_with(tmp_path: Path) -> None:
-    demo = Demo.of(tmp_path, **SMALL)
+    demo = Demo.of(tmp_path, kind=SMALL)
     assert demo.begin() is False
-    hparams = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4, "dropout": 0.1, "distortion": 1.0}
-    demo.pbt.inject(hparams)
-    assert Demo.of(tmp_path, **SMALL).begin() is True
-    assert len(hd.open(NAME, tmp_path).population.injections) == 1
+    demo.pbt.inject(HPARAMS)
+    assert Demo.of(tmp_path, kind=SMALL).begin() is True
+    assert len(hd.open(SMALL.name, tmp_path).population.injections) == 1
 
 
 def test_a_demo_of_another_seed_begins_afresh(tmp_path: Path) -> None:
-    demo = Demo.of(tmp_path, **SMALL)
-    hparams = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4, "dropout": 0.1, "distortion": 1.0}
-    demo.pbt.inject(hparams)
-    assert Demo.of(tmp_path, 1, **SMALL).begin() is False
+    Demo.of(tmp_path, kind=SMALL).pbt.inject(HPARAMS)
+    assert Demo.of(tmp_path, 1, SMALL).begin() is False
     with pytest.raises(hd.NotFound):
-        hd.open(NAME, tmp_path)
+        hd.open(SMALL.name, tmp_path)
+
+
+def test_one_kind_of_demo_leaves_the_other_alone(tmp_path: Path) -> None:
+    Demo.of(tmp_path, kind=SMALL).pbt.inject(HPARAMS)
+    assert Demo.of(tmp_path, 1, IN_PROCESSES).begin() is False
+    assert Demo.of(tmp_path, kind=SMALL).begin() is True
+
+
+def test_workers_are_for_processes(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(cli.app, ["demo", "--workers", "2", "--storage", str(tmp_path)])
+    assert ended.exit_code == UsageError.exit_code
+    assert "--processes" in ended.stderr
 
 
 def test_somebody_elses_study_of_that_name_is_left_alone(tmp_path: Path) -> None:
@@ -79,10 +98,10 @@ def test_somebody_elses_study_of_that_name_is_left_alone(tmp_path: Path) -> None
         objective=hd.minimize("loss"),
         interval=10,
         budget=hd.Steps(20),
-        name=NAME,
+        name=SMALL.name,
         storage=tmp_path,
     )
     theirs.inject({"lr": 0.1})
     with pytest.raises(UsageError, match="not the demo's"):
-        Demo.of(tmp_path, **SMALL).begin()
-    assert len(hd.open(NAME, tmp_path).population.injections) == 1
+        Demo.of(tmp_path, kind=SMALL).begin()
+    assert len(hd.open(SMALL.name, tmp_path).population.injections) == 1

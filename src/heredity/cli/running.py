@@ -9,11 +9,13 @@ import typer
 
 from heredity.cli.output import INTERRUPTED, say
 from heredity.cli.studies import FOLDER, Storage
+from heredity.errors import UsageError
 
 if TYPE_CHECKING:
     from heredity.executors.base import Executor
     from heredity.result import Result
     from heredity.study import Study
+    from heredity.workshop import AnyExecutor
 
 Workers = Annotated[
     int | None,
@@ -89,35 +91,58 @@ def _require_ended(result: Result, again: str) -> None:
 
 
 def demo(
+    processes: Annotated[
+        bool,
+        typer.Option("--processes", help="Fewer networks, in worker processes, for comparison."),
+    ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; by default one a core, up to 8.")
+        int | None, typer.Option(min=1, help="How many; by default one a core, up to 8.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     storage: Storage = FOLDER,
 ) -> None:
     """Watch a population of neural networks learn to read digits: half a minute on two cores."""
-    from heredity.demo import Demo
+    if workers is not None and not processes:
+        raise UsageError("--workers is for worker processes: add --processes")
+    from heredity.demo import ONE_PROGRAM, PROCESSES, Demo
+
+    the_demo = Demo.of(storage, seed, PROCESSES if processes else ONE_PROGRAM)
+    if the_demo.begin():
+        say("going on with the demo that was interrupted")
+    found, baseline = the_demo.run(_demo_executor(processes, workers))
+    again = _demo_command(processes, seed, storage)
+    _require_ended(found, again)
+    assert baseline is not None
+    _require_ended(baseline, again)
+    _compare(found, baseline)
+    _say_next(found.name, _where(storage), processes)
+
+
+def _demo_command(processes: bool, seed: int, storage: str) -> str:
+    """What to type to go on with the very same demo."""
+    options = (" --processes" if processes else "") + (f" --seed {seed}" if seed else "")
+    return f"heredity demo{options}{_where(storage)}"
+
+
+def _demo_executor(processes: bool, workers: int | None) -> AnyExecutor:
+    if not processes:
+        from heredity.executors.vectorized import Vectorized
+
+        return Vectorized()
     from heredity.executors.hardware import cores
     from heredity.executors.processes import Processes
 
-    the_demo = Demo.of(storage, seed)
-    if the_demo.begin():
-        say("going on with the demo that was interrupted")
-    found, baseline = the_demo.run(lambda: Processes(workers or min(cores(), MOST_DEMO_WORKERS)))
-    _require_ended(found, "heredity demo")
-    assert baseline is not None
-    _require_ended(baseline, "heredity demo")
-    _compare(found, baseline, _where(storage))
+    return Processes(workers or min(cores(), MOST_DEMO_WORKERS))
 
 
-def _compare(found: Result, baseline: Result, where: str) -> None:
+def _compare(found: Result, baseline: Result) -> None:
     from heredity.cli.output import print_table
     from heredity.cli.summary import schedule_lines
 
     p = found.population
     print(f"\nThe best of {p.lanes} networks, {p.spent.max():,} training steps each:\n")
     rows = [("PBT", *_scores(found)), ("random search", *_scores(baseline))]
-    print_table(("", "score", "confirmed", "held out"), rows)
+    print_table(("", "score", "confirmed", "held out", "time"), rows)
     print(
         f"\n"
         f"  score      the accuracy that selected it, among {p.ended_count:,} trials\n"
@@ -125,18 +150,30 @@ def _compare(found: Result, baseline: Result, where: str) -> None:
         f"  held out   the same on images that selected nothing\n"
     )
     print("\n".join(schedule_lines(found)))
-    print(
-        f"\nNext:\n"
-        f"  heredity status demo{where}                every member\n"
-        f"  heredity trials demo{where}                every trial\n"
-        f"  heredity best demo{where} --copy digits    keep the weights\n"
-        f"and the README shows how to train a model of your own."
+
+
+def _say_next(name: str, where: str, processes: bool) -> None:
+    other = (
+        {f"heredity demo{where}": "four times as many, as one program"}
+        if processes
+        else {f"heredity demo --processes{where}": "a quarter of them, in worker processes"}
     )
+    commands = {
+        f"heredity status {name}{where}": "every member",
+        f"heredity trials {name}{where}": "every trial",
+        f"heredity best {name}{where} --copy digits": "keep the weights",
+        **other,
+    }
+    width = max(map(len, commands))
+    print("\nNext:")
+    print("\n".join(f"  {command:<{width}}    {text}" for command, text in commands.items()))
+    print("and the README shows how to train a model of your own.")
 
 
-def _scores(result: Result) -> tuple[str, str, str]:
-    from heredity.live.words import number
+def _scores(result: Result) -> tuple[str, ...]:
+    from heredity.live.words import duration, number
 
     best = result.best
     metrics = best.metrics if best.confirmation is None else best.confirmation.metrics
-    return number(best.score), number(best.confirmed), number(metrics["test_accuracy"])
+    scores = best.score, best.confirmed, metrics["test_accuracy"]
+    return (*map(number, scores), duration(result.seconds))

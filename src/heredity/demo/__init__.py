@@ -1,32 +1,37 @@
 """The demo: PBT on a real problem, and random search with as many members and steps beside it.
 
-It owns the two studies and when they begin afresh. It prints nothing.
+It owns the two studies and when they begin afresh. It prints nothing. It imports JAX, so it is
+imported only for the demo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from heredity.demo.digits import Digits
-from heredity.errors import NotFound, UsageError
+from heredity.errors import MissingExtra, NotFound, UsageError
+
+try:
+    import optax as _optax  # noqa: F401  # asked first, for a message that names the remedy
+    import sklearn as _sklearn  # noqa: F401
+
+    from heredity.demo.digits import digits
+except ImportError as error:
+    raise MissingExtra("demo", "the demo", error.name) from error
+
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Steps
+from heredity.evolution.definition import Definition
 from heredity.evolution.objective import maximize
 from heredity.evolution.pbt import PBT
 from heredity.evolution.random_search import RandomSearch
-from heredity.executors.base import Executor
-from heredity.executors.processes import Processes
 from heredity.result import Result
 from heredity.settings import Live
 from heredity.space import LogUniform, Space, Uniform
 from heredity.study import Study
 from heredity.study import open as open_study
 from heredity.tidy import remove
-
-NAME, BASELINE = "demo", "demo-random"
-"""What the studies are called within their storage."""
+from heredity.workshop import AnyExecutor
 
 SPACE = Space(
     lr=LogUniform(1e-4, 1.0),
@@ -38,6 +43,28 @@ SPACE = Space(
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is trained on one kind of executor. No study can go on on another, so each has names of
+    its own.
+
+    Attributes:
+        name: of the study; that of random search ends in "-random".
+        population: members of each study.
+        interval: steps between evaluations.
+        intervals: evaluations of each member.
+    """
+
+    name: str
+    population: int
+    interval: int = 40
+    intervals: int = 30
+
+
+ONE_PROGRAM, PROCESSES = Kind("demo", 64), Kind("demo-processes", 16)
+"""Each takes about half a minute on two cores."""
+
+
+@dataclass(frozen=True)
 class Demo:
     """The two studies: `pbt`, and `random` with the same members, steps and seed."""
 
@@ -45,32 +72,25 @@ class Demo:
     random: Study
 
     @classmethod
-    def of(
-        cls,
-        storage: str | Path = "runs",
-        seed: int = 0,
-        *,
-        population: int = 16,
-        interval: int = 50,
-        intervals: int = 40,
-    ) -> Demo:
+    def of(cls, storage: str | Path = "runs", seed: int = 0, kind: Kind = ONE_PROGRAM) -> Demo:
         """The demo in a storage folder. Smaller than by default it proves little, sooner."""
+        trainable = digits()
 
         def study(name: str, algorithm: Algorithm) -> Study:
             return Study(
-                Digits,
+                trainable,
                 SPACE,
                 objective=maximize("accuracy"),
-                population=population,
-                interval=interval,
-                budget=Steps(interval * intervals),
+                population=kind.population,
+                interval=kind.interval,
+                budget=Steps(kind.interval * kind.intervals),
                 algorithm=algorithm,
                 name=name,
                 storage=storage,
                 seed=seed,
             )
 
-        return cls(study(NAME, PBT()), study(BASELINE, RandomSearch()))
+        return cls(study(kind.name, PBT()), study(f"{kind.name}-random", RandomSearch()))
 
     def begin(self) -> bool:
         """Make room: remove an earlier demo that has ended or was another one. True if one that was
@@ -99,12 +119,12 @@ class Demo:
 
     def run(
         self,
-        executor: Callable[[], Executor] = Processes,
+        executor: AnyExecutor | None = None,
         live: Live = "auto",
     ) -> tuple[Result, Result | None]:
         """Run both and return what each found; no second one if the first was interrupted."""
-        first = self.pbt.run(executor(), live=live)
-        return first, self.random.run(executor(), live=live) if first.status == "ended" else None
+        first = self.pbt.run(executor, live=live)
+        return first, self.random.run(executor, live=live) if first.status == "ended" else None
 
 
 def _earlier(study: Study) -> Result | None:
@@ -113,7 +133,7 @@ def _earlier(study: Study) -> Result | None:
         found = open_study(study.name, study.storage)
     except NotFound:
         return None
-    if found.population.code.get("trainable") != Digits.__qualname__:
+    if set(Definition.from_json(found.population.definition).space) != set(SPACE):
         raise UsageError(
             f"{str(study.storage)!r} holds a study {study.name!r} that is not the demo's: choose "
             f"another folder with --storage"
