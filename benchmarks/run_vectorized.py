@@ -24,30 +24,33 @@ A_DAY = hd.Seconds(86_400)
 steps in its budget, members may exploit after every round."""
 
 
+WARM_UPS = 2
+"""Rounds that are not counted: the first compiles, the second compiles the take-overs."""
+
+
 class Watch:
     """Looks at the clock whenever a round begins or ends, and ends the study in time."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.made = time.perf_counter()
-        self.began = self.ended = self.ready = 0.0
-        self.rounds = 0
-        self.idle_s = 0.0
+        self.first_s = self.began = self.ended = self.ready = self.idle_s = 0.0
+        self.rounds = -WARM_UPS
 
     def finished(self) -> None:
         """The device has the results of a round."""
         self.ready = time.perf_counter()
-        if not self.began:
-            self.began = self.ready
-            return
+        self.first_s = self.first_s or self.ready - self.made
         self.rounds += 1
-        if self.ready - self.began > self.seconds > 0:
+        if self.rounds == 0:
+            self.began = self.ready
+        if self.rounds > 0 and self.ready - self.began > self.seconds > 0:
             self.seconds = 0.0
             signal.raise_signal(signal.SIGINT)
 
     def busy_again(self) -> None:
         """The device has work for another round."""
-        if self.ready:
+        if self.rounds >= 0:
             self.idle_s += time.perf_counter() - self.ready
 
     def __call__(self, event: Event) -> None:
@@ -204,7 +207,7 @@ def main() -> None:
         Figures(
             rounds=watch.rounds,
             seconds=watch.ended - watch.began,
-            first_round_s=watch.began - watch.made,
+            first_round_s=watch.first_s,
             accuracy=result.best.score,
             peak_bytes=backend.peak_bytes,
             idle_s=watch.idle_s,

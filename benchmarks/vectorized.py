@@ -221,7 +221,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ray-python", help="an interpreter with ray[tune], torch and numpy")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15.0, help="of training, each run")
-    parser.add_argument("--quick", action="store_true", help="one run of 3 s: to see it work")
+    parser.add_argument("--quick", action="store_true", help="one run of 3 s, to see it work")
     parser.add_argument("--folder", help="where logs and checkpoints go; a temporary folder")
     parser.add_argument("--save", help="a file to keep the figures in")
     parser.add_argument("--load", help="measure nothing, report the figures of this file")
