@@ -2,7 +2,7 @@
 live view on. Variants: "jax", with the very functions of the hand-written reference, and "torch".
 
 The study is timed from outside: its program is wrapped in one that looks at the clock. Time runs
-from the first round's scores to the last one's record in the log, so a checkpoint that is still
+from the second round's scores to the last one's record in the log, so a checkpoint that is still
 being written at the end is waited for.
 """
 
