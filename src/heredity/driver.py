@@ -130,6 +130,8 @@ class Driver:
         while True:
             self._launch()
             self._pass_on_stops()
+            self._release()  # after the workers have got their next trials
+            self._mark_best()
             self._show(self)
             if not self._flying and (self.stopping or not self._can_go_on()):
                 self._pulse.beat()
@@ -210,8 +212,8 @@ class Driver:
             self.log.store.record(self.log.study, points)
         for report in reports:
             self._record_one(report)
-        self._release()
-        self._mark_best()
+        if self._corrupt & self.log.population.held:
+            self._release()  # before anybody else begins from it
 
     def _record_one(self, report: Report) -> None:
         if not isinstance(report, Measured):
