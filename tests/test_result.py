@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 
 import heredity as hd
@@ -105,7 +106,6 @@ def test_there_is_no_best_before_the_first_score() -> None:
 
 
 def test_trials_and_frame_hold_the_same(result: hd.Result) -> None:
-    pandas = pytest.importorskip("pandas")
     frame = result.frame()
     assert isinstance(frame, pandas.DataFrame)
     assert len(frame) == len(result.trials) == 24 + 2

@@ -47,7 +47,7 @@ class Log:
         self._tell(events)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Fold and append a block, all or nothing.
+        """Check, append and fold a block, all or nothing.
 
         Raises `IllegalEvent` if it cannot follow; `Conflict` if another writer was first, and
         `StoreError` if the medium failed. The population always holds what is written.
