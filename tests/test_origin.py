@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,33 @@ def test_what_is_known_of_code() -> None:
     assert facts["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert facts["heredity"] == hd.__version__
     assert {"python", "numpy"} <= facts.keys()
+
+
+def _step(*arguments: Any) -> Any: ...
+
+
+def _vector(framework: str, form: str) -> Any:
+    """A trainable whose functions are of this file, and whose class is not."""
+    if framework == "jax":
+        from heredity.jax import VectorTrainable
+
+        given = partial(_step, 1) if form == "partial" else _step
+        return VectorTrainable(_step, given, _step)
+    from heredity.torch import SGD
+    from heredity.torch import VectorTrainable as Torch
+
+    return (
+        Torch.of(_step, _step, _step) if form == "of" else Torch(_step, _step, SGD(), None, _step)
+    )
+
+
+@pytest.mark.parametrize(
+    ("framework", "form"), [("jax", ""), ("jax", "partial"), ("torch", ""), ("torch", "of")]
+)
+def test_of_a_vector_trainable_the_file_of_the_step_is_known(framework: str, form: str) -> None:
+    facts = code_facts(_vector(framework, form))
+    assert facts["trainable"] == "VectorTrainable"
+    assert facts["sha256"] == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 class _Typed:

@@ -5,6 +5,7 @@ Facts about code are recorded and never compared; definitions are compared.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -17,6 +18,7 @@ from typing import Any
 
 from heredity.errors import DefinitionMismatch
 from heredity.evolution.definition import Definition
+from heredity.executors.program import as_vector
 
 PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
 """Packages whose versions are recorded when they are imported, or always for the first two."""
@@ -29,7 +31,7 @@ def code_facts(source: Any) -> dict[str, str]:
     for package in PACKAGES:
         if package in ("heredity", "numpy") or package.replace("-", "_") in sys.modules:
             facts |= _version(package)
-    file = _file(source)
+    file = _file(_written(source))
     if file is not None:
         facts["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         facts |= _revision(file.parent)
@@ -80,6 +82,15 @@ def _version(package: str) -> dict[str, str]:
         return {package: importlib.metadata.version(package)}
     except importlib.metadata.PackageNotFoundError:
         return {}
+
+
+def _written(source: Any) -> Any:
+    """What the user wrote: of a vector trainable, which is only put together, the step."""
+    if as_vector(source) is not None:
+        source = getattr(source, "step", source)
+    while isinstance(source, functools.partial):
+        source = source.func
+    return source
 
 
 def _file(source: Any) -> Path | None:

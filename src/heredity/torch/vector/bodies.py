@@ -6,7 +6,7 @@ It keeps no state, and knows nothing of rounds, take-overs or files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -33,6 +33,10 @@ class Body(Protocol):
 
     names: tuple[str, str]
     """How errors call the function that trains and the one that evaluates."""
+
+    @property
+    def trains(self) -> Callable[..., Any]:
+        """The user's function that trains."""
 
     def fresh(self, hparams: Hparams) -> Flat:
         """One member's state before its first step. Global generators are seeded."""

@@ -34,6 +34,10 @@ class Functions:
     ) -> None:
         self.init, self.stepped, self.scored, self.shared = init, step, evaluate, shared
 
+    @property
+    def trains(self) -> Callable[..., Any]:
+        return self.stepped
+
     def place(self, device: torch.device) -> None:
         if self.shared is not None:
             self.shared.to(device)

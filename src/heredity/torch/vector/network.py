@@ -56,6 +56,10 @@ class Network:
         self._holder: _Holder | None = None
         self._has_ties = True
 
+    @property
+    def trains(self) -> Callable[..., Any]:
+        return self.loss
+
     def place(self, device: torch.device) -> None:
         if self.shared is not None:
             self.shared.to(device)

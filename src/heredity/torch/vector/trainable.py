@@ -103,6 +103,11 @@ class VectorTrainable:
         self._body, self._data, self._inherit, self._compile = body, data, inherit, compile
         self._device = torch.device(device or device_of(data) or "cpu")
 
+    @property
+    def step(self) -> Callable[..., Any]:
+        """The function that trains a member: the loss, or the step of the general form."""
+        return self._body.trains
+
     def program(self, chunk: int | Literal["auto"] = "auto", devices: int | None = None) -> Program:
         """The program of a whole population, which trains `chunk` members at once."""
         if devices not in (None, 1):
