@@ -97,8 +97,7 @@ class PBT(Algorithm):
         contest = Contest(self._field(view, member, last, fields), member)
         if np.isnan(contest.scores[member]):
             return None
-        rng = view.rng(member, int(view.turns[member]), "exploit")
-        donor = self.exploit.donor(contest, rng)
+        donor = self.exploit.donor(contest)
         return None if donor is None else self._take_over(contest, donor, self.copy)
 
     def _rescue(self, view: View, member: int, last: int, fields: Fields) -> Proposal:
@@ -106,9 +105,7 @@ class PBT(Algorithm):
         good weights, else from the prior. Never from a step the lane has not paid for."""
         status = _what_is_wrong(view, last)
         contest = Contest(self._field(view, member, None, fields), member)
-        rng = view.rng(member, int(view.turns[member]), "exploit")
-        rule = self.exploit or Truncation()
-        donor = rule.rescuer(contest, rng)
+        donor = (self.exploit or Truncation()).rescuer(contest)
         if donor is not None:
             return self._take_over(contest, donor, "all", f"trial {last} {status}; ")
         own = view.proposal(last).weights_from

@@ -49,18 +49,18 @@ class View:
 
     # ------------------------------------------------------------------ members
 
-    @property
+    @cached_property
     def latest(self) -> Ids:
         """Each member's trial that ended last, failed ones too; −1 before the first."""
         return _frozen(self._population.last)
 
-    @property
+    @cached_property
     def steps(self) -> Ids:
         """The step at which each member's weights stand; 0 before its first trial ended."""
         latest = self._population.last
         return np.where(latest >= 0, self._population.stop[latest], 0)
 
-    @property
+    @cached_property
     def scores(self) -> NDArray[np.float64]:
         """Scores of each member's latest trial, of shape (population, objectives)."""
         return self.scores_of(self._population.last)
@@ -80,7 +80,7 @@ class View:
         """Steps each member has been charged."""
         return _frozen(self._population.spent)
 
-    @property
+    @cached_property
     def turns(self) -> Ids:
         """How many trials each member has had."""
         return _frozen(self._population.turns)
@@ -90,18 +90,21 @@ class View:
         """Each member's open trial, or −1 for an idle member."""
         return _frozen(self._population.open_trial)
 
-    @property
+    @cached_property
     def since_exploit(self) -> Ids:
         """Steps each member was charged since it last took weights or hparams over."""
         return self._population.spent - self._population.taken_at
 
     def steps_left(self, member: int) -> int:
         """Steps the lane may still train, at most one interval: the length of its next trial."""
-        limit = steps_per_lane(self._population.budget)
-        spent = int(self._population.spent[member])
+        limit, spent = self._lane_limit, int(self._population.spent[member])
         return self.interval if limit is None else max(0, min(self.interval, limit - spent))
 
-    @property
+    @cached_property
+    def _lane_limit(self) -> int | None:
+        return steps_per_lane(self._population.budget)
+
+    @cached_property
     def lane_steps(self) -> int | None:
         """Steps a lane may train in all, as far as the budget says: exactly under `Steps`, on
         average under `Trials`."""
@@ -111,13 +114,12 @@ class View:
 
     def unspent(self) -> NDArray[np.bool_]:
         """Which members may still train by their own budget."""
-        limit = steps_per_lane(self._population.budget)
-        spent = self._population.spent
+        limit, spent = self._lane_limit, self._population.spent
         return np.ones(self.size, bool) if limit is None else spent < limit
 
     def is_last_turn(self, proposal: Proposal) -> bool:
         """Whether this trial may be its lane's last, as far as the budget says."""
-        limit = steps_per_lane(self._population.budget)
+        limit = self._lane_limit
         spent = int(self._population.spent[proposal.member]) + proposal.stop - proposal.start
         left = self._population.trials_left()
         return (limit is not None and spent >= limit) or (left is not None and left <= self.size)
@@ -198,7 +200,7 @@ class View:
             first = population.stop[rows] < population.stop[above]
         return kept
 
-    @property
+    @cached_property
     def newest(self) -> Ids:
         """Of each lane the measured trial that ended last, or −1."""
         return _frozen(self._population.newest)
