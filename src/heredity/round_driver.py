@@ -3,6 +3,9 @@
     round    decide → start → fold what is proposed → finish → fold what came out
     block    copy the state to the host; then, beside the next rounds: save it, append the rounds
 
+The device waits from `finish` to the next `start`; whatever need not be done then is done while it
+works.
+
 Rounds are provisional until their block is durable: folded and shown, but not in the log. A crash
 goes back to the last block and takes the same decisions again. The log never names a state that is
 not saved whole.
@@ -25,7 +28,7 @@ from heredity.driver import lost_with_driver, over_limit, sweep
 from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
-from heredity.evolution.definition import Definition
+from heredity.evolution.definition import Definition, trial_seed
 from heredity.evolution.rounds import Outcome, as_round
 from heredity.evolution.trial import Checkpoint, Proposal
 from heredity.executors.base import Completed
@@ -49,6 +52,15 @@ class Block:
     saved: Mapping[int, int]
     released: tuple[int, ...]
     rows: Rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A round that was folded, trial by trial, and is to be made one event."""
+
+    proposed: Sequence[ev.TrialProposed]
+    outcomes: Sequence[Outcome]
+    elapsed_s: float
 
 
 class RoundDriver:
@@ -80,6 +92,7 @@ class RoundDriver:
         self._new_best = new_best
         self._pulse = Pulse(log.store, log.study)
         self._rounds: list[ev.RoundFinished] = []
+        self._last: Trained | None = None
         self._block_began = time.monotonic()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="heredity-block")
         self._writing: Future[list[ev.Event]] | None = None
@@ -140,27 +153,38 @@ class RoundDriver:
         return next_events(self.log.population, d, d.population, self.seconds, finals)
 
     def _round(self, proposed: list[ev.TrialProposed]) -> None:
-        """Train one round. While the device works, what was proposed is folded and shown, and a
-        block that was written is taken note of."""
+        """Train one round, and fold what is proposed and what comes out."""
         population = self.log.population
         proposed = _by_member(proposed)
         crash_point("launch.before")
         self.executor.start(self._all_rows(proposed), self._row_of)
         crash_point("launch.after")
         population.foresee([*proposed, *(ev.TrialStarted(e.trial, 0) for e in proposed)])
-        self._look_around()
-        self._show(self)
+        self._while_it_trains(proposed)
         rows, elapsed_s = self.executor.finish()
         outcomes = [
             self._outcome(event, rows[event.proposal.member], elapsed_s) for event in proposed
         ]
         population.foresee(outcomes)
-        done = as_round(proposed, outcomes, elapsed_s)
-        population.left_on_device(done)
-        self._rounds.append(done)
-        self._keep_best(done)
+        population.left_on_device(proposed[0].trial, len(proposed))
+        self._last = Trained(proposed, outcomes, elapsed_s)
+        self._keep_best(proposed[0].trial)
         if self._block_due():
             self._begin_block()
+
+    def _while_it_trains(self, proposed: Sequence[ev.TrialProposed]) -> None:
+        """Everything that is not needed to begin the next round."""
+        self._note_last()
+        for event in proposed:  # of the next round; they are remembered
+            trial_seed(self.definition.seed, event.proposal.member, event.proposal.turn + 1)
+        self._look_around()
+        self._show(self)
+
+    def _note_last(self) -> None:
+        """Make the round before an event of the next block."""
+        if self._last is not None:
+            last, self._last = self._last, None
+            self._rounds.append(as_round(last.proposed, last.outcomes, last.elapsed_s))
 
     def _all_rows(self, proposed: Sequence[ev.TrialProposed]) -> list[Proposal]:
         """A proposal for every row. In a last round that is not full the other rows train too, and
@@ -190,22 +214,24 @@ class RoundDriver:
         score = metrics.get(metric) if event.proposal.evaluations else None
         return ev.TrialFinished(event.trial, 0, score, metrics, None, elapsed_s)
 
-    def _keep_best(self, done: ev.RoundFinished) -> None:
-        """Have the program remember the best row so far: its trial has no checkpoint yet."""
+    def _keep_best(self, first: int) -> None:
+        """Have the program remember the best row so far, if it is of the round that begins with
+        trial `first`: it has no checkpoint yet."""
         peak = self.log.population.peak
-        if peak is not None and peak >= done.first:
+        if peak is not None and peak >= first:
             self.executor.program.keep(self._row_of(peak))
 
     # ------------------------------------------------------------------ blocks
 
     def _block_due(self) -> bool:
         if self.executor.block is not None:
-            return len(self._rounds) >= self.executor.block
+            return len(self._rounds) + 1 >= self.executor.block
         return time.monotonic() - self._block_began >= BLOCK_S
 
     def _begin_block(self) -> None:
         """Copy the state, and leave the rest to the writer, one block after the other."""
         self._await_writing()
+        self._note_last()
         rounds, self._rounds = self._rounds, []
         self._block_began = time.monotonic()
         saved = self._to_save()
@@ -277,7 +303,7 @@ class RoundDriver:
 
     def _flush(self) -> None:
         """Bring all rounds into the log."""
-        if self._rounds:
+        if self._rounds or self._last:
             self._begin_block()
         self._await_writing()
 
@@ -337,8 +363,10 @@ def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:
     return [event for event in proposed if event.proposal.kind == "train"]
 
 
-def _by_member(proposed: Sequence[ev.TrialProposed]) -> list[ev.TrialProposed]:
+def _by_member(proposed: list[ev.TrialProposed]) -> list[ev.TrialProposed]:
     """The same trials in the order of their lanes, and so of their rows."""
     first = min(event.trial for event in proposed)
     lanes = sorted(proposed, key=lambda event: event.proposal.member)
+    if lanes == proposed:
+        return lanes
     return [replace(event, trial=first + number) for number, event in enumerate(lanes)]

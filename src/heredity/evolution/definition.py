@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -110,8 +111,12 @@ def generator(seed: int, member: int, turn: int, purpose: str) -> np.random.Gene
     return np.random.Generator(np.random.Philox(_sequence(seed, member, turn, purpose)))
 
 
+@lru_cache(8192)
 def trial_seed(seed: int, member: int, turn: int, purpose: str = "train") -> int:
-    """The seed of a trial's own randomness: 31 bits, which every framework accepts."""
+    """The seed of a trial's own randomness: 31 bits, which every framework accepts.
+
+    It is remembered, since whoever has the time may ask before it is needed.
+    """
     return int(_sequence(seed, member, turn, purpose).generate_state(1)[0]) >> 1
 
 

@@ -121,11 +121,11 @@ class Population(State):
         for part in expand(event):
             _FOLD[type(part)](self, part)
         self._note_saved(event)
-        self.left_on_device(event)
+        self.left_on_device(event.first, event.count)
 
-    def left_on_device(self, event: ev.RoundFinished) -> None:
-        """The states on the device are those that this round left."""
-        self.resident = (event.first, event.first + event.count)
+    def left_on_device(self, first: int, count: int) -> None:
+        """The states on the device are those of these trials: the round that ended last."""
+        self.resident = (first, first + count)
 
     def _note_saved(self, event: ev.RoundFinished) -> None:
         if event.checkpoint is None:
