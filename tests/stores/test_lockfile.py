@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from heredity.stores.lockfile import Held, hold
+from heredity.stores.lockfile import Held, hold, holder
 
 HOLDER = """
 import sys
@@ -22,7 +23,7 @@ with hold(Path(sys.argv[1])):
 
 
 @contextmanager
-def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock until its input ends."""
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(
@@ -36,7 +37,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_another_process_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     with (
-        holder(path) as process,
+        holding(path) as process,
         pytest.raises(Held, match=rf"pid {process.pid} on \S+"),
         hold(path),
     ):
@@ -47,12 +48,51 @@ def test_another_process_is_named(tmp_path: Path) -> None:
 
 def test_death_ends_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    with holder(path) as process:
+    with holding(path) as process:
         process.kill()
         process.wait()
         assert path.exists()
         with hold(path):
             assert path.read_text().startswith(f"pid {os.getpid()} ")
+
+
+def test_the_holder_is_told_without_taking_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    assert holder(path) is None
+    assert os.listdir(tmp_path) == []
+    with holding(path) as process:
+        assert (holder(path) or "").startswith(f"pid {process.pid} on ")
+        process.kill()
+        process.wait()
+        assert path.exists()
+        assert holder(path) is None
+
+
+@pytest.mark.parametrize("looking", [1, 3])
+def test_who_only_looks_is_in_nobodys_way(tmp_path: Path, looking: int) -> None:
+    path = tmp_path / "x.lock"
+    path.touch()
+    code = """
+import fcntl, sys
+from pathlib import Path
+with open(sys.argv[1]) as file:
+    fcntl.flock(file, fcntl.LOCK_SH)
+    print("looking", flush=True)
+    sys.stdin.readline()
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    lookers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(looking)
+    ]
+    for looker in lookers:
+        assert looker.stdout is not None
+        assert looker.stdout.readline() == b"looking\n"
+    ended = threading.Timer(0.05, lambda: [looker.communicate() for looker in lookers])
+    ended.start()
+    with hold(path):
+        assert all(looker.wait() == 0 for looker in lookers)
+    ended.join()
 
 
 def test_the_file_goes_with_the_lock(tmp_path: Path) -> None:

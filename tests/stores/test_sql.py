@@ -20,8 +20,10 @@ from heredity.evolution.events import (
     StudyPaused,
     StudyResumed,
 )
+from heredity.stores.base import Lease
 from heredity.stores.sql import SqlStore
 from heredity.stores.sqlite import Durable, open_engine
+from heredity.testing.clock import FakeClock
 from heredity.testing.store_suite import CREATED, StoreSuite
 
 WEIRD = "runs 'a' \"b\"\n ünï %20 ?mode=ro #1 {x}"
@@ -200,11 +202,38 @@ with SqlStore(Path(sys.argv[1])).lock("s"):
         holder.stdout.readline()
         with pytest.raises(UsageError, match=f"pid {holder.pid} on"), store.lock("s"):
             pass
+        assert f"pid {holder.pid} on" in (store.holder("s") or "")
         holder.kill()
         holder.wait()
+        assert store.holder("s") is None
         with store.lock("s"):
             pass
     assert os.listdir(database.parent) == ["heredity.db"]
+
+
+def test_leases_end_by_one_clock_for_all_processes(database: Path) -> None:
+    clock = FakeClock()
+    with (
+        closing(SqlStore(database, clock=clock)) as one,
+        closing(SqlStore(database, clock=clock)) as other,
+    ):
+        one.lease("s", 0, 0, "w", 10.0)
+        clock.advance(7.0)
+        assert list(other.leases("s")) == [Lease(0, 0, "w", 3.0)]
+        clock.advance(4.0)
+        assert list(other.leases("s")) == [Lease(0, 0, "w", -1.0)]
+
+
+def test_a_database_from_before_there_were_leases_still_opens(database: Path) -> None:
+    edit(database, "DROP TABLE leases")
+    with closing(SqlStore(database, read_only=True)) as store:
+        assert list(store.leases("s")) == []
+        with pytest.raises(NotFound):
+            store.leases("missing")
+    with closing(SqlStore(database)) as store:
+        assert list(store.read("s")) == [CREATED]
+        store.lease("s", 0, 0, "w", 10.0)
+        assert len(store.leases("s")) == 1
 
 
 @pytest.mark.parametrize("study", ["a/b", "..", "ü" * 80, "x" * 300, "new\nline"])

@@ -24,6 +24,19 @@ class Point:
     metrics: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A worker's claim to an attempt of a trial, until it ends by the store's own clock.
+
+    `left_s` is what was left when it was read; not above 0 once it has run out.
+    """
+
+    trial: int
+    attempt: int
+    worker: str
+    left_s: float
+
+
 class Store(Protocol):
     """An append-only log of events for each study, and a few tables that may be lost.
 
@@ -71,10 +84,28 @@ class Store(Protocol):
     def alive_s(self, study: str) -> float:
         """Seconds that drivers have been alive, over all runs of the study."""
 
+    def lease(self, study: str, trial: int, attempt: int, worker: str, for_s: float) -> None:
+        """Begin or renew the lease of a trial: `for_s` seconds from now, whoever had it before.
+
+        The clock is the store's, one for all who share it, and not that of the caller.
+        """
+
+    def leases(self, study: str) -> Sequence[Lease]:
+        """The leases that nobody has ended, by trial; also those that have run out."""
+
+    def end_lease(self, study: str, trial: int) -> None:
+        """Forget the lease of a trial, if there is one."""
+
     def lock(self, study: str) -> AbstractContextManager[None]:
         """Hold the study against other drivers, a courtesy that ends with the process.
 
         Raises `UsageError` naming the holder when another process has it.
+        """
+
+    def holder(self, study: str) -> str | None:
+        """Who holds the study's lock now, such as "pid 7 on host"; None if nobody does.
+
+        It only looks: a driver that takes the lock meanwhile gets it.
         """
 
     def close(self) -> None:

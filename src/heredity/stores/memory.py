@@ -5,14 +5,16 @@ It keeps the same rows of text as a database, so what is refused and what is rea
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heredity.errors import Conflict, NotFound, UsageError, did_you_mean
 from heredity.evolution.events import Event
-from heredity.stores.base import Point
+from heredity.stores.base import Lease, Point
 from heredity.stores.codec import Row, check_finite, decode, encode
 
 
@@ -22,13 +24,19 @@ class _Study:
     snapshot: tuple[int, bytes] | None = None
     points: dict[tuple[int, int], Point] = field(default_factory=dict)
     alive_s: dict[str, float] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    """By trial; `left_s` counts from the clock's zero."""
     locked: bool = False
 
 
 class MemoryStore:
-    """A Store that lives as long as the object. Threads of one process may share it."""
+    """A Store that lives as long as the object. Threads of one process may share it.
 
-    def __init__(self) -> None:
+    `clock` gives the time in seconds by which leases end.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._studies: dict[str, _Study] = {}
         self._mutex = threading.Lock()
 
@@ -104,6 +112,24 @@ class MemoryStore:
         with self._mutex:
             return sum(self._study(study).alive_s.values())
 
+    def lease(self, study: str, trial: int, attempt: int, worker: str, for_s: float) -> None:
+        """Begin or renew the lease of a trial."""
+        with self._mutex:
+            until_s = self._clock() + for_s
+            self._study(study).leases[trial] = Lease(trial, attempt, worker, until_s)
+
+    def leases(self, study: str) -> Sequence[Lease]:
+        """The leases that nobody has ended, by trial."""
+        with self._mutex:
+            kept = sorted(self._study(study).leases.items())
+            now_s = self._clock()
+        return [replace(lease, left_s=lease.left_s - now_s) for _, lease in kept]
+
+    def end_lease(self, study: str, trial: int) -> None:
+        """Forget the lease of a trial, if there is one."""
+        with self._mutex:
+            self._study(study).leases.pop(trial, None)
+
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
         """Hold the study against other drivers of this store."""
@@ -116,6 +142,11 @@ class MemoryStore:
             yield
         finally:
             held.locked = False
+
+    def holder(self, study: str) -> str | None:
+        """This process, while one of its drivers holds the lock."""
+        with self._mutex:
+            return f"pid {os.getpid()}" if self._study(study).locked else None
 
     def close(self) -> None:
         """Nothing to let go of; the studies stay readable."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -22,10 +23,10 @@ from heredity.crash import crash_point
 from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_mean
 from heredity.evolution.events import Event
 from heredity.stores import tables
-from heredity.stores.base import Point
+from heredity.stores.base import Lease, Point
 from heredity.stores.codec import check_finite, decode, encode
 from heredity.stores.filesystem import filesystem_type
-from heredity.stores.lockfile import Held, hold
+from heredity.stores.lockfile import Held, hold, holder
 from heredity.stores.sqlite import Durable, explain, open_engine, refuse_network
 
 
@@ -34,8 +35,8 @@ class SqlStore:
 
     What has been appended survives the death of any process; with `durable="power"` also the loss
     of power, at the price of waiting for the disk at each append. `filesystem` tells the kind of
-    file system of a path. Raises `StoreError` for a file that is not such a database, is of a newer
-    version, or lies where SQLite is not safe.
+    file system of a path, `clock` the time by which leases end. Raises `StoreError` for a file that
+    is not such a database, is of a newer version, or lies where SQLite is not safe.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class SqlStore:
         read_only: bool = False,
         durable: Durable = "process",
         filesystem: Callable[[Path], str] = filesystem_type,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
+        self._clock = clock
         self._read_only = read_only
         self._mutex = threading.Lock()
         refuse_network(path, filesystem)
@@ -163,6 +166,32 @@ class SqlStore:
             self._require(connection, study)
             return float(connection.execute(total).scalar() or 0.0)
 
+    def lease(self, study: str, trial: int, attempt: int, worker: str, for_s: float) -> None:
+        """Begin or renew the lease of a trial."""
+        values = {"study": study, "trial": trial, "attempt": attempt, "worker": worker}
+        with self._writing() as connection:
+            until_s = self._clock() + for_s
+            if connection.execute(tables.LEASE, values | {"until_s": until_s}).rowcount == 0:
+                self._require(connection, study)
+
+    def leases(self, study: str) -> Sequence[Lease]:
+        """The leases that nobody has ended, by trial."""
+        with self._reading() as connection:
+            rows = (
+                connection.execute(tables.LEASES, {"study_": study}).all() if self._leased else []
+            )
+            if not rows:
+                self._require(connection, study)
+            now_s = self._clock()
+        return [Lease(*row[:3], left_s=row.until_s - now_s) for row in rows]
+
+    def end_lease(self, study: str, trial: int) -> None:
+        """Forget the lease of a trial, if there is one."""
+        with self._writing() as connection:
+            ended = connection.execute(tables.END_LEASE, {"study_": study, "trial_": trial})
+            if ended.rowcount == 0:
+                self._require(connection, study)
+
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
         """Hold the study against other drivers on this machine, until the process ends."""
@@ -182,6 +211,12 @@ class SqlStore:
                     f"the folder writable, or choose another `storage`"
                 ) from error
             yield
+
+    def holder(self, study: str) -> str | None:
+        """Who drives the study now, on this machine; None if nobody does."""
+        with self._reading() as connection:
+            self._require(connection, study)
+        return holder(self._lock_path(study))
 
     def close(self) -> None:
         """Let go of the database; the store cannot be used any more."""
@@ -249,9 +284,10 @@ class SqlStore:
 
     def _check_schema(self) -> None:
         with self._reading() as connection:
-            ready = inspect(connection).has_table(tables.meta.name)
-        if not ready:
-            self._create_schema()
+            present = set(inspect(connection).get_table_names())
+        self._leased = tables.leases.name in present or not self._read_only
+        if not present.issuperset(tables.metadata.tables):
+            self._create_missing(present)
         with self._reading() as connection:
             meta = {row.key: row.value for row in connection.execute(select(tables.meta))}
         if int(meta["schema"]) > tables.SCHEMA:
@@ -261,7 +297,10 @@ class SqlStore:
                 f"Upgrade it: pip install --upgrade heredity"
             )
 
-    def _create_schema(self) -> None:
+    def _create_missing(self, present: set[str]) -> None:
+        """Make the tables that are not there: all, or those newer than the database."""
+        if self._read_only and tables.meta.name in present:
+            return
         if self._read_only:
             raise NotFound(f"{self._path} holds no studies: nothing has ever been run there")
         with self._writing() as connection:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
 )
 
 SCHEMA = 1
@@ -77,6 +78,16 @@ heartbeats = Table(
     Column("driver", Text, primary_key=True),
     Column("alive_s", Float, nullable=False),
 )
+leases = Table(
+    "leases",
+    metadata,
+    _study_column(),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("until_s", Float(53), nullable=False),
+    sqlite_with_rowid=False,
+)
 
 _study = bindparam("study_", type_=Text())
 INSERT_EVENTS = insert(events)
@@ -87,6 +98,21 @@ READ = (
     .where(events.c.study == _study, events.c.seq > bindparam("after"))
     .order_by(events.c.seq)
 )
+LEASES = (
+    select(leases.c.trial, leases.c.attempt, leases.c.worker, leases.c.until_s)
+    .where(leases.c.study == _study)
+    .order_by(leases.c.trial)
+)
+END_LEASE = delete(leases).where(leases.c.study == _study, leases.c.trial == bindparam("trial_"))
+LEASE = text(
+    """
+    INSERT INTO leases (study, trial, attempt, worker, until_s)
+    SELECT name, :trial, :attempt, :worker, :until_s FROM studies WHERE name = :study
+    ON CONFLICT (study, trial) DO UPDATE
+    SET attempt = excluded.attempt, worker = excluded.worker, until_s = excluded.until_s
+    """
+)
+"""No row, where there is no such study."""
 FORGET_POINT = delete(points).where(
     points.c.study == _study,
     points.c.trial == bindparam("trial_"),

@@ -11,6 +11,7 @@ This file knows the protocol and no store.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, get_args
@@ -128,6 +129,10 @@ CALLS_ON_A_STUDY: dict[str, Callable[[Store], Any]] = {
     "curve": lambda store: store.curve("missing", 0),
     "heartbeat": lambda store: store.heartbeat("missing", "driver", 1.0),
     "alive_s": lambda store: store.alive_s("missing"),
+    "lease": lambda store: store.lease("missing", 0, 0, "worker", 1.0),
+    "leases": lambda store: store.leases("missing"),
+    "end_lease": lambda store: store.end_lease("missing", 0),
+    "holder": lambda store: store.holder("missing"),
     "lock": lambda store: store.lock("missing").__enter__(),
 }
 
@@ -289,12 +294,74 @@ class StoreSuite:
         store.heartbeat("t", "first", 100.0)
         assert store.alive_s("s") == 6.5
 
+    # Leases ---------------------------------------------------------------------------------------
+
+    def test_a_lease_runs_from_now_by_the_stores_clock(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        store.create("t", [CREATED])
+        assert list(store.leases("s")) == []
+        store.lease("s", 7, 1, "wörker '1'", 1000.0)
+        store.lease("s", 3, 0, "worker-2", 2000.0)
+        store.lease("t", 7, 0, "worker-3", 1000.0)
+        leases = store.leases("s")
+        assert [(lease.trial, lease.attempt, lease.worker) for lease in leases] == [
+            (3, 0, "worker-2"),
+            (7, 1, "wörker '1'"),
+        ]
+        assert 1900 < leases[0].left_s <= 2000
+        assert 900 < leases[1].left_s <= 1000
+
+    def test_a_lease_goes_to_whoever_takes_it_last(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        store.lease("s", 7, 0, "worker-1", 1000.0)
+        store.lease("s", 7, 0, "worker-1", 3000.0)
+        (lease,) = store.leases("s")
+        assert 2900 < lease.left_s <= 3000
+        store.lease("s", 7, 1, "worker-2", 1000.0)
+        (lease,) = store.leases("s")
+        assert (lease.attempt, lease.worker) == (1, "worker-2")
+        assert 900 < lease.left_s <= 1000
+
+    def test_a_lease_that_has_run_out_is_there_until_it_is_ended(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        store.lease("s", 7, 0, "worker-1", -50.0)
+        store.lease("s", 8, 0, "worker-2", 0.0)
+        gone, going = store.leases("s")
+        assert -100 < gone.left_s <= -50
+        assert -50 < going.left_s <= 0
+        store.end_lease("s", 7)
+        store.end_lease("s", 7)
+        assert [lease.trial for lease in store.leases("s")] == [8]
+
+    def test_of_threads_that_take_a_lease_one_has_it(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        failures: list[BaseException] = []
+
+        def take(worker: int) -> None:
+            try:
+                for attempt in range(20):
+                    store.lease("s", 7, attempt, f"worker-{worker}", 1000.0)
+            except BaseException as failure:
+                failures.append(failure)
+
+        workers = [threading.Thread(target=take, args=(worker,)) for worker in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert failures == []
+        (lease,) = store.leases("s")
+        assert lease.attempt == 19
+
+    # Removal and the driver's lock ----------------------------------------------------------------
+
     def test_a_removed_study_leaves_nothing(self, store: Store) -> None:
         for name in ["s", "t"]:
             store.create(name, [CREATED])
             store.save_snapshot(name, 1, b"cache")
             store.record(name, [Point(0, 1, {"loss": 0.1})])
             store.heartbeat(name, "driver", 3.0)
+            store.lease(name, 0, 0, "worker", 100.0)
         store.remove("s")
         assert list(store.studies()) == ["t"]
         assert store.create("s", [CREATED, StudyPaused("again")]) == 2
@@ -303,6 +370,8 @@ class StoreSuite:
         assert list(store.curve("s", 0)) == []
         assert store.alive_s("s") == 0.0
         assert store.alive_s("t") == 3.0
+        assert list(store.leases("s")) == []
+        assert len(store.leases("t")) == 1
         assert len(store.curve("t", 0)) == 1
 
     def test_a_lock_is_held_once_for_each_study(self, store: Store) -> None:
@@ -312,6 +381,35 @@ class StoreSuite:
             with pytest.raises(UsageError, match="'s'"), store.lock("s"):
                 pass
             store.append("s", [StudyPaused("a lock is a courtesy")], 1)
+
+    def test_the_holder_of_a_lock_is_told_while_there_is_one(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        store.create("t", [CREATED])
+        assert store.holder("s") is None
+        with store.lock("s"):
+            assert f"pid {os.getpid()}" in (store.holder("s") or "")
+            assert store.holder("t") is None
+        assert store.holder("s") is None
+
+    def test_looking_for_the_holder_never_takes_the_lock(self, store: Store) -> None:
+        store.create("s", [CREATED])
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                store.holder("s")
+
+        watchers = [threading.Thread(target=look) for _ in range(2)]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            for _ in range(50):
+                with store.lock("s"):
+                    pass
+        finally:
+            done.set()
+            for watcher in watchers:
+                watcher.join()
 
     def test_a_lock_ends_with_its_block(self, store: Store) -> None:
         store.create("s", [CREATED])
