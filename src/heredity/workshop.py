@@ -32,6 +32,7 @@ from heredity.executors.vectorized import Vectorized
 from heredity.forecast import StudyCheck, disk_problem, forecast
 from heredity.log import Listener, Log
 from heredity.origin import code_facts, compare
+from heredity.recipe import recipe_facts
 from heredity.result import Result
 from heredity.round_driver import RoundDriver
 from heredity.settings import Live, Settings
@@ -224,7 +225,7 @@ class Workshop:
         """Begin the study unless it has begun."""
         if self.name in self.store.studies():
             return
-        code = code_facts(self.source)
+        code = code_facts(self.source) | recipe_facts(self.source, self.settings)
         created = ev.StudyCreated(self.definition.as_json(), self.budget, code)
         with suppress(Conflict):
             self.store.create(self.name, [created])
