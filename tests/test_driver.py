@@ -13,7 +13,7 @@ import pytest
 
 import heredity as hd
 from heredity.checkpoints.local import LocalCheckpoints
-from heredity.driver import TIMEOUT_FLOOR_S, Driver, Settings, sweep
+from heredity.driver import Driver
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Decision
 from heredity.evolution.budget import Finals, as_budget
@@ -22,8 +22,10 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.view import View
 from heredity.executors.base import Completed, Failed, Report, Task
 from heredity.log import Log
+from heredity.settings import Settings
 from heredity.stores.memory import MemoryStore
 from heredity.testing.simulated import Simulated
+from heredity.upkeep import TIMEOUT_FLOOR_S, sweep
 from toys import NAME, Toy, run, toy_study, trained
 
 

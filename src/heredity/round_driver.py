@@ -24,7 +24,7 @@ import numpy as np
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.driver import lost_with_driver, over_limit, sweep
+from heredity.driver import lost_with_driver
 from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
@@ -38,6 +38,7 @@ from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import Pulse
 from heredity.settings import Settings
+from heredity.upkeep import over_limit, sweep
 
 BLOCK_S = 5.0
 """A crash loses at most about so much work."""

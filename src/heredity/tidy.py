@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from heredity.checkpoints.local import LocalCheckpoints
-from heredity.driver import sweep
 from heredity.log import Log
 from heredity.stores import open_store
 from heredity.stores.base import Store
+from heredity.upkeep import sweep
 
 
 def collect(name: str, storage: str | Path = "runs") -> int:
