@@ -1,4 +1,4 @@
-"""Batches of each member's own, or shared, from arrays on the device."""
+"""What cannot be data is refused where it is given."""
 
 from __future__ import annotations
 
@@ -7,98 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from vector_toys import classifier
 
 from heredity.errors import UsageError
-from heredity.torch import batches
-from heredity.torch.vector.data import Stream
+from heredity.torch import VectorTrainable, batches, stream
 
-COUNT, SIZE = 23, 5
-VALUES = torch.arange(COUNT)
-EPOCH = COUNT // SIZE
-
-
-def stream(members: int = 3, *, seed: int = 0, **options: Any) -> Stream:
-    data = batches(VALUES, SIZE, **options)
-    return Stream(data, seed, members, torch.device("cpu"))
-
-
-def begin(made: Stream, starts: Any, turn: int = 0) -> Stream:
-    starts = np.array(starts)
-    made.begin(np.arange(len(starts)), starts, np.full(len(starts), turn))
-    return made
-
-
-def drawn(made: Stream, steps: int, rows: slice | None = None) -> torch.Tensor:
-    return torch.stack([made.batch(rows or slice(0, 3), step).clone() for step in range(steps)])
-
-
-def test_an_epoch_goes_through_the_examples_without_replacement() -> None:
-    seen = drawn(begin(stream(), [0, 0, 0]), 2 * EPOCH)
-    assert seen.shape == (2 * EPOCH, 3, SIZE)
-    for member in range(3):
-        for epoch in (seen[:EPOCH, member], seen[EPOCH:, member]):
-            assert len(epoch.unique()) == EPOCH * SIZE
-    assert not torch.equal(seen[:EPOCH, 0], seen[:EPOCH, 1])
-    assert not torch.equal(seen[:EPOCH, 0], seen[EPOCH:, 0])
-
-
-def test_every_example_is_as_likely_in_every_place() -> None:
-    made = begin(stream(1), [0])
-    seen = drawn(made, 400 * EPOCH, slice(0, 1))
-    counts = torch.bincount(seen.reshape(-1), minlength=COUNT).double()
-    expected = seen.numel() / COUNT
-    assert (counts - expected).abs().max() < 4.5 * expected**0.5
-
-
-def test_an_epoch_goes_on_over_rounds_and_after_a_crash() -> None:
-    straight = drawn(begin(stream(), [0, 0, 0]), 3 * EPOCH)
-    parted, fresh = begin(stream(), [0, 0, 0]), stream()
-    first = drawn(parted, 3)
-    second = drawn(begin(parted, [3, 3, 3], turn=1), 3 * EPOCH - 3)
-    assert torch.equal(torch.cat([first, second]), straight)
-    assert torch.equal(drawn(begin(fresh, [3, 3, 3], turn=1), 3 * EPOCH - 3), straight[3:])
-
-
-def test_members_may_stand_at_different_steps() -> None:
-    straight = drawn(begin(stream(), [0, 0, 0]), 3 * EPOCH)
-    uneven = drawn(begin(stream(), [0, 5, 2]), EPOCH)
-    for member, start in enumerate([0, 5, 2]):
-        assert torch.equal(uneven[:, member], straight[start : start + EPOCH, member])
-
-
-@pytest.mark.parametrize("replace", [False, True])
-def test_batches_do_not_depend_on_the_group_or_the_others(replace: bool) -> None:
-    whole = drawn(begin(stream(replace=replace), [0, 0, 0]), 40)
-    part = begin(stream(replace=replace), [0, 0, 0])
-    assert torch.equal(drawn(part, 40, slice(2, 3)), whole[:, 2:])
-    assert torch.equal(drawn(part, 40, slice(0, 2)), whole[:, :2])
-
-
-def test_with_replacement_draws_are_independent() -> None:
-    seen = drawn(begin(stream(replace=True), [0, 0, 0]), 2000)
-    counts = torch.bincount(seen.reshape(-1), minlength=COUNT).double()
-    expected = seen.numel() / COUNT
-    assert float(((counts - expected) ** 2 / expected).sum()) < 50  # 22 degrees of freedom
-    repeats = sum(len(batch.unique()) < SIZE for batch in seen[:, 0])
-    assert 600 < repeats < 900  # 1 − 23!/18!/23⁵ = 0.37
-    again = drawn(begin(stream(replace=True), [0, 0, 0], turn=1), 5)
-    assert not torch.equal(again, seen[:5])
-
-
-@pytest.mark.parametrize("replace", [False, True])
-def test_a_shared_stream_has_no_axis_of_members(replace: bool) -> None:
-    made = begin(stream(shared=True, replace=replace), [0, 7, 0])
-    batch = made.batch(slice(0, 3), 0)
-    assert batch.shape == (SIZE,)
-    assert torch.equal(made.batch(slice(1, 2), 0), batch)
-
-
-def test_batches_have_the_form_of_the_arrays() -> None:
-    arrays = {"x": np.ones((COUNT, 2, 4), dtype=np.float32), "y": (VALUES, VALUES + 1)}
-    made = Stream(batches(arrays, SIZE), 0, 3, torch.device("cpu"))
-    batch = begin(made, [0, 0, 0]).batch(slice(0, 3), 0)
-    assert batch["x"].shape == (3, SIZE, 2, 4)
-    assert torch.equal(batch["y"][0] + 1, batch["y"][1])
+VALUES = torch.arange(23)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +30,17 @@ def test_batches_have_the_form_of_the_arrays() -> None:
 def test_arrays_that_make_no_batches_are_refused(arrays: Any, size: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         batches(arrays, size)
+
+
+@pytest.mark.parametrize("given", [iter([1]), [(1, 2)], 5], ids=str)
+def test_a_stream_is_a_function_that_makes_an_iterator(given: Any) -> None:
+    with pytest.raises(UsageError, match="function from a step to an iterator, not"):
+        stream(given)
+
+
+@pytest.mark.parametrize("given", [np.ones(3), (VALUES, VALUES), lambda step: iter(())])
+def test_data_of_another_kind_are_refused(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"data is heredity.torch.batches\(.*stream\(.*, not"):
+        classifier(data=given)
+    with pytest.raises(UsageError, match="data is"):
+        VectorTrainable.of(lambda h: VALUES, lambda s, h, b: s, lambda s, h: s.sum(), given)

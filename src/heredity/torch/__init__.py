@@ -13,11 +13,11 @@ except ImportError as error:
 from heredity.torch.trainable import Trainable
 
 if TYPE_CHECKING:
-    from heredity.torch.vector.data import batches
+    from heredity.torch.vector.data import batches, stream
     from heredity.torch.vector.optimizers import SGD, Adam, AdamW, RMSprop
     from heredity.torch.vector.trainable import VectorTrainable
 
-__all__ = ["SGD", "Adam", "AdamW", "RMSprop", "Trainable", "VectorTrainable", "batches"]
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop", "Trainable", "VectorTrainable", "batches", "stream"]
 
 # Loaded when first used: workers of single members do without.
 _HOMES = {
@@ -27,6 +27,7 @@ _HOMES = {
     "RMSprop": "heredity.torch.vector.optimizers",
     "VectorTrainable": "heredity.torch.vector.trainable",
     "batches": "heredity.torch.vector.data",
+    "stream": "heredity.torch.vector.data",
 }
 
 

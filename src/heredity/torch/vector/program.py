@@ -23,10 +23,12 @@ from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, S
 from heredity.space import Space
 from heredity.torch.vector.bodies import Body
 from heredity.torch.vector.checks import ROWS, Trial, check_space, try_out
-from heredity.torch.vector.data import Batches, Stream, sample_of
+from heredity.torch.vector.data import Batches, Data, Stream
 from heredity.torch.vector.draws import Purpose, member_keys, member_words, on_device
+from heredity.torch.vector.feeds import Feed, Nothing, Resident
 from heredity.torch.vector.memory import fitting
 from heredity.torch.vector.ramps import columns_of, constants_of, ramped
+from heredity.torch.vector.reading import Reader
 from heredity.torch.vector.rows import (
     StackedRows,
     check_same_form,
@@ -58,7 +60,7 @@ class Program:
     def __init__(
         self,
         body: Body,
-        data: Batches | None,
+        data: Data,
         inherit: Inherit | None,
         device: torch.device,
         chunk: Chunk,
@@ -71,7 +73,7 @@ class Program:
         self._dtype = torch.get_default_dtype()
         self._state: Flat = {}
         self._best: Flat | None = None
-        self._stream: Stream | None = None
+        self._feed: Feed = Nothing()
         self._steps: list[Steps] = []
         self._pending: Mapping[str, Tensor] = {}
 
@@ -85,21 +87,20 @@ class Program:
         self._constants = constants_of(setting.space)
         self.members = np.arange(setting.population, dtype=np.int64)
         self._body.place(self._device)
+        self._feed = _feed_of(self._data, setting, self._device)
         trial = self._trial(setting)
         self._traits = try_out(trial)
         self._state = {
             path: leaf.new_zeros((setting.population, *leaf.shape[1:]))
             for path, leaf in trial.state.items()
         }
-        if self._data is not None:
-            self._stream = Stream(self._data, setting.seed, setting.population, self._device)
         self._chunk = self._chosen_chunk(trial)
         self._make_ready(trial)
 
     def _make_ready(self, trial: Trial) -> None:
         """Trace the step, for fewer members at once if the device lacks the memory."""
         keyed = self._traits.step_draws
-        function = in_place(self._body, self._constants, self._shares_batch, keyed)
+        function = in_place(self._body, self._constants, self._feed.shared, keyed)
         try:
             examples = [self._example(trial, rows) for rows in self._groups()]
             self._steps = ready(function, examples, compiled=self._compiled)
@@ -125,7 +126,7 @@ class Program:
                 name: repeated(value) if isinstance(value, Tensor) else value
                 for name, value in trial.hparams.items()
             },
-            batch=batch if self._shares_batch else pytree.tree_map(repeated, batch),
+            batch=batch if self._feed.shared else pytree.tree_map(repeated, batch),
             keys=repeated(trial.keys),
         )
 
@@ -141,8 +142,8 @@ class Program:
             state={path: leaf.expand(ROWS, *leaf.shape).clone() for path, leaf in one.items()},
             hparams=hparams,
             plain={name: plain[name] for name in arrays},
-            batch=None if self._data is None else sample_of(self._data, ROWS, self._device),
-            shared_batch=self._shares_batch,
+            batch=self._feed.sample(ROWS),
+            shared_batch=self._feed.shared,
             keys=member_keys(
                 setting.seed, np.arange(ROWS, dtype=np.int64), 0, Purpose.STEP, self._device
             ),
@@ -156,10 +157,6 @@ class Program:
         return fitting(trial, self._traits, population, self._device)
 
     @property
-    def _shares_batch(self) -> bool:
-        return self._data is None or self._data.shared
-
-    @property
     def chunk(self) -> int:
         """How many rows train at once."""
         return self._chunk
@@ -167,7 +164,8 @@ class Program:
     def close(self) -> None:
         """Let go of the device's memory."""
         self._steps = []
-        self._state, self._best, self._stream, self._pending = {}, None, None, {}
+        self._state, self._best, self._pending = {}, None, {}
+        self._feed.close()
 
     # A round -----------------------------------------------------------------------------------
 
@@ -188,9 +186,9 @@ class Program:
 
     @torch.no_grad()
     def _start(self, round: Round) -> None:
+        self._feed.begin(round, self.members)
         self._take_over(round)
-        if self._stream is not None:
-            self._stream.begin(self.members, round.starts, round.turns)
+        self._feed.read_on()
         self._step_keys = self._keys(round, Purpose.STEP)
         self._evaluate_keys = self._keys(round, Purpose.EVALUATE)
         parts = [
@@ -232,8 +230,7 @@ class Program:
                 steps.begin(self._columns(self._between(round, rows, number)))
             elif 0 < number == ramp:
                 steps.begin(hparams)
-            batch = None if self._stream is None else self._stream.batch(rows, number)
-            _add(totals, steps.step(batch, keys, number))
+            _add(totals, steps.step(self._feed.batch(rows, number), keys, number))
         return {name: total / round.steps for name, total in totals.items()}
 
     def _between(self, round: Round, rows: slice, step: int) -> dict[str, NDArray[Any]]:
@@ -362,6 +359,12 @@ class Program:
     def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> Any:
         """One member: the module, or the state in the form that `init` gave it. On the CPU."""
         return self._body.member(read_row(directory, row, torch.device("cpu")))
+
+
+def _feed_of(data: Data, setting: Setting, device: torch.device) -> Feed:
+    if isinstance(data, Batches):
+        return Resident(data, setting.seed, setting.population, device)
+    return Reader(data, setting.interval, device) if isinstance(data, Stream) else Nothing()
 
 
 def _floating(state: Flat) -> torch.dtype:

@@ -12,7 +12,7 @@ from torch import nn
 from heredity.errors import UsageError
 from heredity.executors.program import Setting
 from heredity.torch.vector.bodies import Body
-from heredity.torch.vector.data import Batches, device_of
+from heredity.torch.vector.data import Data, as_data, device_of
 from heredity.torch.vector.functions import Functions
 from heredity.torch.vector.network import Network
 from heredity.torch.vector.optimizers import Optimizer
@@ -42,11 +42,11 @@ class VectorTrainable:
             step metrics. `model` is in training mode.
         optimizer: `SGD`, `Adam`, `AdamW` or `RMSprop` of `heredity.torch`; a setting is a number,
             or the name of the hparam to use.
-        data: `batches((x, y), 64)`; None if the loss makes its own.
+        data: `batches((x, y), 64)` or `stream(make_iterator)`; None if the loss makes its own.
         evaluate: `evaluate(model, hparams)` → the score, or a dict with it. Evaluation mode.
         shared: a module that all members use and none trains, such as the frozen base of small
             adapters. It exists once, and is not saved; `model` builds on this very object.
-        device: where to train; by default where the data's tensors are.
+        device: where to train; by default where the tensors of `batches` are, else the CPU.
         compile: fuse a step's operations by `torch.compile`, which takes some ten seconds when the
             study opens, and a C++ compiler on the CPU.
     """
@@ -56,7 +56,7 @@ class VectorTrainable:
         model: Callable[[], nn.Module],
         loss: Callable[..., Any],
         optimizer: Optimizer,
-        data: Batches | None,
+        data: Data,
         evaluate: Callable[..., Any],
         *,
         shared: nn.Module | None = None,
@@ -72,7 +72,7 @@ class VectorTrainable:
         init: Callable[..., Any],
         step: Callable[..., Any],
         evaluate: Callable[..., Any],
-        data: Batches | None = None,
+        data: Data = None,
         *,
         inherit: Inherit | None = None,
         shared: nn.Module | None = None,
@@ -95,12 +95,13 @@ class VectorTrainable:
     def _take(
         self,
         body: Body,
-        data: Batches | None,
+        data: Data,
         inherit: Inherit | None,
         device: str | torch.device | None,
         compile: bool,
     ) -> None:
-        self._body, self._data, self._inherit, self._compile = body, data, inherit, compile
+        self._body, self._data = body, as_data(data)
+        self._inherit, self._compile = inherit, compile
         self._device = torch.device(device or device_of(data) or "cpu")
 
     @property
