@@ -41,9 +41,9 @@ def _weakest_first(view: View, proposals: Sequence[Proposal]) -> list[int]:
 
 def _injected(view: View, proposal: Proposal, injection: Injection) -> Proposal:
     source, note = injection.weights_from, ""
-    if source is not None and not view.inheritable(np.array([source]))[0]:
+    if source is not None and not view.can_give(source):
         source, note = None, f"; the checkpoint of trial {injection.weights_from} was released"
-    start = 0 if source is None else int(view.stop_of(np.array([source]))[0])
+    start = 0 if source is None else view.step_of(source)
     return replace(
         proposal,
         weights_from=source,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from heredity.evolution.trial import Proposal
 from heredity.evolution.view import View
 
@@ -47,7 +45,7 @@ def can_go_on(view: View, last: int) -> bool:
     """Whether a lane can go on from the trial that it ended last: that one ended well, and its
     state is there; a checkpoint that was found damaged is not."""
     ended_well = view.status(last) in ("finished", "stopped")
-    return ended_well and bool(view.inheritable(np.array([last]))[0])
+    return ended_well and view.can_give(last)
 
 
 def going_on_from(view: View) -> set[int]:
@@ -58,6 +56,6 @@ def going_on_from(view: View) -> set[int]:
     kept = set(latest[view.inheritable(latest)].tolist())
     for trial in latest[~view.inheritable(latest)].tolist():
         source = view.proposal(trial).weights_from
-        if view.status(trial) == "failed" and source is not None:
-            kept.update(np.array([source])[view.inheritable(np.array([source]))].tolist())
+        if view.status(trial) == "failed" and source is not None and view.can_give(source):
+            kept.add(source)
     return kept

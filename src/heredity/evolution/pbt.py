@@ -109,12 +109,12 @@ class PBT(Algorithm):
         if donor is not None:
             return self._take_over(contest, donor, "all", f"trial {last} {status}; ")
         own = view.proposal(last).weights_from
-        if status == "failed" and own is not None and view.inheritable(np.array([own]))[0]:
+        if status == "failed" and own is not None and view.can_give(own):
             return self._restart_from(view, member, own, last)
         return from_scratch(view, member, f"trial {last} {status}; new start from the prior")
 
     def _restart_from(self, view: View, member: int, source: int, failed: int) -> Proposal:
-        start = int(view.stop_of(np.array([source]))[0])
+        start = view.step_of(source)
         return go_on(
             view,
             member,
@@ -145,7 +145,7 @@ class PBT(Algorithm):
         source = last if copy == "weights" else theirs
         inherited = self._inherited(view, weights, source)
         hparams = self._explored(view, member, inherited)
-        start = int(view.stop_of(np.array([weights]))[0])
+        start = view.step_of(weights)
         return go_on(
             view,
             member,

@@ -159,6 +159,10 @@ class View:
         """The steps at which trials' weights stand; 0 for −1."""
         return np.where(trials >= 0, self._population.stop[trials], 0)
 
+    def step_of(self, trial: int) -> int:
+        """The step at which a trial's weights stand."""
+        return int(self._population.stop[trial])
+
     def scores_of(self, trials: Ids) -> NDArray[np.float64]:
         """Scores of shape (trials, objectives); NaN for −1."""
         return np.where((trials >= 0)[:, None], self._population.scores[trials], np.nan)
@@ -175,6 +179,11 @@ class View:
             return (trials >= first) & (trials < end)
         kept: NDArray[np.bool_] = (trials >= 0) & self._population.kept[trials]
         return kept
+
+    def can_give(self, trial: int) -> bool:
+        """Whether this trial's state can be taken over, as `inheritable`."""
+        first, end = self._population.resident
+        return first <= trial < end if end else self._population.has_checkpoint(trial)
 
     def records(self, step: int) -> Ids:
         """Of each lane the measured trial with the largest stop ≤ `step`, or −1: who a member at
