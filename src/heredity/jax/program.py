@@ -81,6 +81,8 @@ class JaxProgram:
             chunk, program = self._chosen(setting.interval)
         self._rounds = self._rounds_in(chunk)
         self._rounds_of = {setting.interval: program}
+        self._takeovers.compile()
+        _ = self._init
 
     @property
     def chunk(self) -> int:
@@ -157,9 +159,7 @@ class JaxProgram:
         data = self._data
         if self._reader is not None:
             data = self._reader.take(step, round.steps, self._put)
-        program = self._program(round.steps)
-        rows, shared = self._placement.put(table, "rows"), self._put(common)
-        self._state, result = program(state, rows, shared, data)
+        self._state, result = self._program(round.steps)(state, table, common, data)
         self._running = result, round.measured
 
     def _begun(self, sources: Ints, table: Any) -> Arrays:
@@ -167,7 +167,7 @@ class JaxProgram:
         state, self._state = self._state, None
         fresh = np.flatnonzero(sources == FRESH)
         if len(fresh) == len(sources):
-            return self._init(self._placement.put({**table, "ramp": {}}, "rows"))  # type: ignore[no-any-return]
+            return self._init({**table, "ramp": {}})  # type: ignore[no-any-return]
         if state is None:
             raise UsageError(
                 "a program's first round starts all rows from scratch, or after load()"
@@ -246,7 +246,7 @@ class JaxProgram:
         values = self.hparams.cast(self.hparams.of_one(hparams))
         values = {name: value[0] for name, value in values.items()}
         words = np.asarray(jax.random.key_data(root(seed, "evaluate")))
-        found = self._measure(state, *map(self._put, (values, words, np.int32(number))))
+        found = self._measure(state, values, words, np.int32(number))
         return {name: float(value) for name, value in jax.device_get(found).items()}
 
     @cached_property

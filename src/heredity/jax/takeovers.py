@@ -6,14 +6,16 @@ made on the host; the copying happens where the rows are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from heredity.executors.program import Ints
 from heredity.jax.layout import Arrays
@@ -23,13 +25,16 @@ from heredity.jax.rounds import Rounds
 SHARE = 20
 """At most one row in so many is copied at once: what a copy needs beside the state."""
 
+BATCHES = 10
+"""Moves that one call carries out: enough for a third of all rows to take over others."""
+
 
 @dataclass(frozen=True)
 class Move:
     """Rows to copy at once: all are read before any is written."""
 
-    sources: tuple[int, ...]
-    targets: tuple[int, ...]
+    sources: Ints
+    targets: Ints
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,22 @@ def plan(sources: Ints, most: int) -> Iterator[Move | Hold | Place]:
     Rows that nobody waits for come first. What is left then are circles, of which one row is held
     aside unless they fit at once.
     """
-    wanted = {row: int(s) for row, s in enumerate(sources.tolist()) if s >= 0 and s != row}
-    readers = np.bincount(np.array([*wanted.values()], np.int64), minlength=len(sources))
-    free = [row for row in wanted if not readers[row]]
-    while free:
-        batch, free = free[:most], free[most:]
-        yield Move(tuple(wanted[row] for row in batch), tuple(batch))
-        for row in batch:
-            source = wanted.pop(row)
-            readers[source] -= 1
-            if not readers[source] and source in wanted:
-                free.append(source)
+    rows = np.flatnonzero((sources >= 0) & (sources != np.arange(len(sources))))
+    while len(rows):
+        awaited = np.bincount(sources[rows], minlength=len(sources))[rows] > 0
+        if awaited.all():
+            break
+        free, rows = rows[~awaited], rows[awaited]
+        yield from _moves(sources[free], free, most)
+    wanted = dict(zip(rows.tolist(), sources[rows].tolist(), strict=True))
     while wanted:
         yield from _circle(wanted, most)
+
+
+def _moves(sources: Ints, targets: Ints, most: int) -> Iterator[Move]:
+    for start in range(0, len(targets), most):
+        few = slice(start, start + most)
+        yield Move(sources[few], targets[few])
 
 
 def _circle(wanted: dict[int, int], most: int) -> Iterator[Move | Hold | Place]:
@@ -73,13 +81,12 @@ def _circle(wanted: dict[int, int], most: int) -> Iterator[Move | Hold | Place]:
     circle = [first]
     while (source := wanted.pop(circle[-1])) != first:
         circle.append(source)
+    rows = np.array([*circle, first])
     if len(circle) <= most:
-        yield Move((*circle[1:], first), tuple(circle))
+        yield Move(rows[1:], rows[:-1])
         return
     yield Hold(first)
-    for start in range(0, len(circle) - 1, most):
-        end = min(start + most, len(circle) - 1)
-        yield Move(tuple(circle[start + 1 : end + 1]), tuple(circle[start:end]))
+    yield from _moves(rows[1:-1], rows[:-2], most)
     yield Place(circle[-1])
 
 
@@ -103,47 +110,65 @@ class Takeovers:
         kinds = 1 if self.rounds.checked.member.inherits_all else 2
         return max(1, self.placement.local // (SHARE * kinds))
 
+    def compile(self) -> None:
+        """Compile what most studies need; the rest waits until it is first needed."""
+        _ = self.exchange, self.hold
+
     def carry_out(self, state: Arrays, sources: Ints) -> Arrays:
         """The state after the take-overs; `state` is used up unless there are none."""
         held: Arrays = []
-        for action in plan(sources, self.most):
-            if isinstance(action, Move):
-                state = self.move(state, self._ints(action.sources), self._ints(action.targets))
-            elif isinstance(action, Hold):
-                held = self.hold(state, self._row(action.row))
+        for _, group in groupby(plan(sources, self.most), type):
+            actions = list(group)
+            if isinstance(actions[0], Move):
+                state = self._moved(state, actions)
+            elif isinstance(actions[0], Hold):
+                held = self.row(state, actions[0].row)
             else:
-                state = self.place(state, held, self._row(action.target))
+                state = self.place(state, held, _row(actions[0].target))
+        return state
+
+    def _moved(self, state: Arrays, moves: Sequence[Any]) -> Arrays:
+        for start in range(0, len(moves), BATCHES):
+            few = moves[start : start + BATCHES]
+            state = self.exchange(state, self._packed(few), np.int32(len(few)))
         return state
 
     def start_afresh(self, state: Arrays, table: Any, rows: Ints) -> Arrays:
         """The state with these rows made anew from their entries of the table."""
         for start in range(0, len(rows), self.most):
-            few = rows[start : start + self.most]
-            padded = np.resize(few, self.most)  # as many entries as were compiled for
-            known = jax.tree.map(lambda array: array[padded], table)  # noqa: B023
-            known = self.placement.put(known, "all")
-            state = self.refresh(state, known, self._ints(tuple(few.tolist())))
+            few = np.resize(rows[start : start + self.most], self.most)  # some twice at the end
+            known = jax.tree.map(lambda array: array[few], table)  # noqa: B023
+            state = self.refresh(state, known, few.astype(np.int32))
         return state
 
     def row(self, state: Arrays, number: int) -> Arrays:
         """A copy of one row."""
-        return self.hold(state, self._row(number))  # type: ignore[no-any-return]
+        return self.hold(state, _row(number))  # type: ignore[no-any-return]
 
-    def _ints(self, rows: tuple[int, ...]) -> Any:
+    def _packed(self, moves: Sequence[Move]) -> NDArray[np.int32]:
+        """Moves of shape (`BATCHES`, sources and targets, `most`)."""
         nowhere = self.placement.population  # no row: nothing is written there
-        padded = [*rows, *[nowhere] * (self.most - len(rows))]
-        return self.placement.put(np.array(padded, np.int32), "all")
+        packed = np.full((BATCHES, 2, self.most), nowhere, np.int32)
+        for number, move in enumerate(moves):
+            packed[number, :, : len(move.targets)] = move.sources, move.targets
+        return packed
 
-    def _row(self, number: int) -> Any:
-        return self.placement.put(np.array([number], np.int32), "all")
-
-    # Compiled when first needed ---------------------------------------------------------
+    # Compiled ---------------------------------------------------------------------------
 
     @cached_property
-    def move(self) -> Program:
-        """(state, sources, targets) → state."""
-        few: tuple[Role, Any] = ("all", jax.ShapeDtypeStruct((self.most,), np.int32))
-        return self._changing(lambda s, src, dst: self._write(s, self._read(s, src), dst), few, few)
+    def exchange(self) -> Program:
+        """(state, packed moves, how many of them) → state, one after the other."""
+
+        def moved(state: Arrays, moves: Any, count: Any) -> Arrays:
+            def move(number: Any, state: Arrays) -> Arrays:
+                sources, targets = moves[number]
+                return self._write(state, self._read(state, sources), targets)
+
+            return jax.lax.fori_loop(0, count, move, state)  # type: ignore[no-any-return]
+
+        moves = jax.ShapeDtypeStruct((BATCHES, 2, self.most), np.int32)
+        count = jax.ShapeDtypeStruct((), np.int32)
+        return self._changing(moved, ("all", moves), ("all", count))
 
     @cached_property
     def hold(self) -> Program:
@@ -215,3 +240,7 @@ class Takeovers:
         """Places of rows on this device, and whether they are there."""
         local = rows - self.placement.first_row()
         return local, (local >= 0) & (local < self.placement.local)
+
+
+def _row(number: int) -> NDArray[np.int32]:
+    return np.array([number], np.int32)
