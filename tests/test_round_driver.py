@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import heredity as hd
+from evolution.test_algorithms import MORE, ROWS, short
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.evolution.rounds import as_round, expand, outcomes_of, proposals_of
@@ -89,6 +90,43 @@ class TestAgreement:
                 assert shown == value, name
         assert folded.means.values.tobytes() == result.population.means.values.tobytes()
         assert folded.kept.values.tobytes() == result.population.kept.values.tobytes()
+
+
+TABLE = [*ROWS, *MORE, hd.RandomSearch()]
+SYNCHRONOUS = [row for row in TABLE if getattr(row, "mode", "sync") == "sync"]
+
+
+class TestAlgorithms:
+    """The table of algorithms, in rounds; the first member diverges at once."""
+
+    def in_rounds(self, algorithm: hd.Algorithm) -> hd.Result:
+        return self.study(algorithm).run(hd.Vectorized(block=3), live="off")
+
+    def study(self, algorithm: hd.Algorithm) -> hd.Study:
+        return study(algorithm=algorithm, limit=0.9, initial=[{"x": 0.99}])
+
+    @pytest.mark.parametrize("algorithm", TABLE, ids=short)
+    def test_every_lane_trains_its_budget_and_stays_whole(self, algorithm: hd.Algorithm) -> None:
+        result = self.in_rounds(algorithm)
+        population = result.population
+        assert result.status == "ended"
+        assert population.spent.tolist() == [60] * 6
+        assert not population.open
+        assert population.diverged
+        for trial in result.trials:
+            assert 0.0 <= trial.hparams["x"] <= 1.0
+            if trial.weights_from is not None:
+                source = result.trials[trial.weights_from]
+                assert source.status == "finished"
+                assert source.reached == trial.start
+        assert result.best.load() == pytest.approx(result.best.score)
+
+    @pytest.mark.parametrize("algorithm", SYNCHRONOUS, ids=short)
+    def test_a_synchronous_one_decides_as_inline(self, algorithm: hd.Algorithm) -> None:
+        inline = self.study(algorithm).run(hd.Inline(), live="off")
+        results = self.in_rounds(algorithm), inline
+        trained = [[d for d in decisions(result) if d[2] == "train"] for result in results]
+        assert trained[0] == trained[1]
 
 
 def test_members_are_shown_at_what_they_are_doing(

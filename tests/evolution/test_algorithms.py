@@ -28,6 +28,8 @@ COMPARISONS = ["same step", "latest"]
 
 def short(algorithm):
     """A row's name: what differs from the default."""
+    if not isinstance(algorithm, PBT):
+        return str(algorithm)
     default = PBT()
     fields = {n: getattr(algorithm, n) for n in default.__dataclass_fields__}
     changed = [f"{n}={v}" for n, v in fields.items() if v != getattr(default, n)]
@@ -88,7 +90,7 @@ EVERY_ROW = [
 
 @pytest.mark.parametrize("algorithm", EVERY_ROW, ids=short)
 def test_inheritance_is_one_record(algorithm):
-    """REFERENCE: the child gets the winner's hyperparameters but its own old weights, or the
+    """Seen elsewhere: the child gets the winner's hyperparameters but its own old weights, or the
     other way round. The record that won, the weights and the hparams are one trial's, unless a copy
     mode asks for one of the two; and it won by its score."""
     definition = noisy().definition(algorithm, population=6, seed=1)

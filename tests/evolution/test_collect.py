@@ -39,7 +39,7 @@ def test_what_idle_lanes_go_on_from_and_the_best_stay():
 
 
 def test_what_an_open_trial_begins_from_stays():
-    """REFERENCE: retention deletes a checkpoint that another member is about to inherit."""
+    """Seen elsewhere: retention deletes a checkpoint that another member is about to inherit."""
     story = lanes(RandomSearch(), [1.0, 2.0], [1.0, 3.0])
     story.propose(0, weights_from=1)
     assert goes(story) == {0, 2}

@@ -91,8 +91,8 @@ def test_pbt_beats_random_search_at_equal_steps():
 
 @pytest.mark.parametrize("order", range(3))
 def test_sixteen_members_on_two_workers(order):
-    """REFERENCE: with more members than workers, the asynchronous scheduler replaces the same two
-    members for ever while the rest starve; the run never ends."""
+    """Seen elsewhere: with more members than workers, an asynchronous scheduler replaces the same
+    two members for ever while the rest starve; the run never ends."""
     definition = noisy().definition(PBT(ready=Every(0)), population=16, interval=10)
     playing = Play(definition, Steps(200), noisy().run, slots=2, order=order)
     while playing.turn():
@@ -123,7 +123,7 @@ def oldest(**options):
 
 
 def test_no_weights_get_older_than_the_budget():
-    """REFERENCE: comparing members at different ages rewards age."""
+    """Seen elsewhere: comparing members at different ages rewards age."""
     assert oldest() == [200] * 10
 
 
@@ -174,7 +174,7 @@ def test_synchronous_waits_for_all_and_decides_for_all():
 
 
 def test_a_synchronous_round_does_not_wait_for_a_dead_member():
-    """REFERENCE: a synchronous round waits for ever for a dead member."""
+    """Seen elsewhere: a synchronous round waits for ever for a dead member."""
     dead = play(
         noisy().definition(PBT(mode="sync"), population=6),
         Steps(60),
@@ -291,8 +291,8 @@ def test_ready_counts_from_the_last_exploit():
 
 
 def test_clones_of_one_parent_mutate_differently():
-    """REFERENCE: one random key for all hyperparameters, so all move together; clones of one parent
-    mutate identically."""
+    """Seen elsewhere: one random key for all hparams, so that all move together; clones of one
+    parent mutate identically."""
     space = Space({f"h{n}": Uniform(0.0, 1.0) for n in range(12)})
     story = Story(PBT(exploit=Truncation(0.5), ready=Every(0)), members=20, space=space)
     for member in range(20):
