@@ -12,6 +12,8 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -55,11 +57,7 @@ class Guard:
         if problem is not None:
             await _refuse(send, *problem)
             return
-        counted = _Counted(receive, limit_bytes)
-        try:
-            await self._application(scope, counted, send)
-        except BodyTooLarge:
-            await _refuse(send, *_oversize(limit_bytes))
+        await self._application(scope, _Counted(receive, limit_bytes), send)
 
     def _limit_bytes(self, scope: Scope) -> int:
         upload = scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"])
@@ -77,22 +75,19 @@ class Guard:
         return 401, "Unauthorized", "send the service's token: Authorization: Bearer …"
 
 
-class BodyTooLarge(Exception):
-    """A body went over its limit while it came."""
-
-
 class _Counted:
     """Receives a body, and no more of it than the limit."""
 
     def __init__(self, receive: Receive, limit_bytes: int) -> None:
         self._receive = receive
+        self._limit_bytes = limit_bytes
         self._left_bytes = limit_bytes
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._left_bytes -= len(message.get("body", b""))
         if self._left_bytes < 0:
-            raise BodyTooLarge
+            raise HTTPException(413, _oversize(self._limit_bytes)[2])
         return message
 
 

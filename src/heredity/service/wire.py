@@ -115,6 +115,7 @@ class Recipe:
         space: the space, as it describes itself.
         folder: where the service keeps the study's files, for workers that share its disk.
         proof: a file in that folder, and what it says: who reads the same there shares the disk.
+        beat_s: how often the service wants to hear of a trial that runs.
     """
 
     workload: Mapping[str, Any]
@@ -122,6 +123,7 @@ class Recipe:
     space: Mapping[str, Any]
     folder: str
     proof: Mapping[str, str]
+    beat_s: float
 
 
 def to_json(message: Any) -> bytes:

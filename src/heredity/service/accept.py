@@ -1,0 +1,59 @@
+"""Whether a report from outside may be recorded: what it says must fit the trial it is about.
+
+A worker elsewhere is believed in what it measured, and in nothing that the service can see for
+itself. This file changes nothing and knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+from heredity.checkpoints.manifest import MANIFEST
+from heredity.errors import UsageError
+from heredity.evolution.trial import Checkpoint, Trial
+from heredity.executors.base import Completed, Failed
+from heredity.service.studies import OpenStudy
+
+
+def check_completed(study: OpenStudy, report: Completed) -> None:
+    """`UsageError` if this cannot have come of the trial; `NotFound` if there is no such trial.
+
+    Of a trial that has ended, any checkpoint is welcome: it will not be recorded again.
+    """
+    trial = _known(study, report)
+    if report.checkpoint is not None and study.log.population.is_open(report.trial):
+        _check_saved(study.checkpoints.root, trial, report.attempt, report.checkpoint)
+
+
+def check_failed(study: OpenStudy, report: Failed) -> None:
+    """`UsageError` if this cannot have come of the trial; `NotFound` if there is no such trial."""
+    _known(study, report)
+
+
+def _known(study: OpenStudy, report: Completed | Failed) -> Trial:
+    """The trial, one of whose attempts the report is about."""
+    population = study.log.population
+    if report.trial >= len(population) or report.attempt > population.attempt_of(report.trial):
+        study.log.refresh()
+    trial = population.trial(report.trial)
+    if not 0 <= report.attempt <= population.attempt_of(report.trial):
+        raise UsageError(f"trial {trial.id} has had no attempt {report.attempt}")
+    if not (math.isfinite(report.elapsed_s) and report.elapsed_s >= 0):
+        raise UsageError(f"elapsed_s is a time in seconds, not {report.elapsed_s}")
+    return trial
+
+
+def _check_saved(root: Path, trial: Trial, attempt: int, saved: Checkpoint) -> None:
+    """The checkpoint is where this attempt saves, and is what the report says."""
+    if saved.uri != f"{trial.id}-{attempt}" or saved.row is not None or trial.kind != "train":
+        raise UsageError(f"{saved.uri[:80]!r} is not where attempt {attempt} of {trial.id} saves")
+    try:
+        text = (root / saved.uri / MANIFEST).read_bytes()
+    except OSError:
+        raise UsageError(
+            f"there is no checkpoint {saved.uri} at the service: send it before the report"
+        ) from None
+    if hashlib.sha256(text).hexdigest() != saved.digest or saved.size_bytes < len(text):
+        raise UsageError(f"the checkpoint {saved.uri} at the service is not the one reported")

@@ -1,0 +1,91 @@
+"""Signs of life: tells the service, from a thread of its own, which trials a worker still runs.
+
+It carries what the trials measured meanwhile, and brings back which of them the service wants
+ended. A sign of life that gets lost is followed by the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from heredity.errors import HeredityError
+from heredity.executors.base import Measured
+from heredity.service.client import Client
+
+
+@dataclass
+class _Attempt:
+    worker: str
+    trial: int
+    number: int
+    measured: list[Measured] = field(default_factory=list)
+
+
+class Beats:
+    """The signs of life of one worker, within its `with` block."""
+
+    def __init__(self, client: Client, study: str, every_s: float) -> None:
+        self._client = client.impatient()
+        self._study = study
+        self._every_s = every_s
+        self._running: dict[int, _Attempt] = {}
+        self._unwanted: SimpleQueue[int] = SimpleQueue()
+        self._mutex = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeats", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def begin(self, worker: str, trial: int, attempt: int) -> None:
+        """The worker runs this attempt from now on."""
+        with self._mutex:
+            self._running[trial] = _Attempt(worker, trial, attempt)
+
+    def measured(self, report: Measured) -> None:
+        """Pass this on with the next sign of life."""
+        with self._mutex:
+            if attempt := self._running.get(report.trial):
+                attempt.measured.append(report)
+
+    def end(self, trial: int) -> None:
+        """The attempt is over: pass on what it measured last, and no more signs of life."""
+        with self._mutex:
+            attempt = self._running.pop(trial, None)
+        if attempt is not None and attempt.measured:
+            self._beat(attempt)
+
+    def unwanted(self) -> Sequence[int]:
+        """The trials that the service wanted ended since this was asked last."""
+        found = []
+        while True:
+            try:
+                found.append(self._unwanted.get_nowait())
+            except Empty:
+                return found
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(self._every_s):
+            with self._mutex:
+                running = list(self._running.values())
+            for attempt in running:
+                self._beat(attempt)
+
+    def _beat(self, attempt: _Attempt) -> None:
+        with self._mutex:
+            news, attempt.measured = attempt.measured, []
+        try:
+            heard = self._client.heartbeat(
+                self._study, attempt.worker, attempt.trial, attempt.number, news
+            )
+        except HeredityError:  # away, or it wants no news of this: the report will tell
+            return
+        if heard.stop or heard.lost:
+            self._unwanted.put(attempt.trial)

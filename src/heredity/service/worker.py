@@ -1,0 +1,234 @@
+"""A worker: pulls trials from a service, runs them on an executor of its own, and reports.
+
+    talk      deliver reports, then ask for a trial for every idle slot
+    wait      for what the executor reports
+
+The service decides. What a worker holds dies with it, and its trials are issued again: to the same
+name at once, to others when its leases end. Nothing here waits for a service that is away, so
+trials go on running meanwhile. It knows no store and no event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from heredity.errors import HeredityError
+from heredity.evolution.trial import Trial
+from heredity.executors.base import Completed, Executor, Failed, Measured, Report
+from heredity.service.beats import Beats
+from heredity.service.client import PATIENCE_S, Client, Refused, Unreachable, waits
+
+WAIT_S = 1.0
+"""The longest wait for a report before the worker looks around."""
+
+FIRST_PAUSE_S = 0.02
+"""How long a slot without a trial waits before it asks again; then twice as long each time."""
+
+
+@dataclass
+class Slot:
+    """A place for one trial, under a name by which the service knows it.
+
+    Attributes:
+        trial: what it runs, until the report of it is delivered.
+        report: what came of that.
+        ask_at: when it may ask for a trial again.
+        pause_s: how long it waited last.
+    """
+
+    name: str
+    trial: Trial | None = None
+    report: Completed | Failed | None = None
+    ask_at: float = 0.0
+    pause_s: float = 0.0
+
+
+class PullWorker:
+    """Runs one study's trials on an open executor until the study ends.
+
+    Args:
+        name: stable over restarts; the slots are `name/0`, `name/1`, …
+        beat_s: how often the service hears of a trial that runs.
+        say: told what a person may want to know.
+        patience_s: how long to go on while the service is away.
+
+    Attributes:
+        trials: how many it has reported.
+        status: the study's, as last heard.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        study: str,
+        name: str,
+        executor: Executor,
+        *,
+        beat_s: float,
+        say: Callable[[str], None] = lambda text: None,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trials = 0
+        self.status = ""
+        self._client = client.impatient()
+        self._study = study
+        self._executor = executor
+        self._say = say
+        self._clock = clock
+        self._stopping = False
+        self._beats = Beats(client, study, beat_s)
+        self._absence = Absence(patience_s, clock)
+        self._slots = [Slot(f"{name}/{number}") for number in range(executor.slots)]
+
+    def run(self) -> None:
+        """Pull and run trials until the study ends, or `stop` is called and what runs is reported.
+
+        Raises `Unreachable` when the service stays away.
+        """
+        with self._beats:
+            while True:
+                self._talk()
+                if self._over:
+                    return
+                for report in self._executor.wait(self._wait_s()):
+                    self._take(report)
+                for trial in self._beats.unwanted():
+                    self._executor.request_stop(trial)
+
+    def stop(self) -> None:
+        """Ask for no more trials; `run` returns when what runs is reported."""
+        self._stopping = True
+
+    @property
+    def _over(self) -> bool:
+        idle = all(slot.trial is None for slot in self._slots)
+        return idle and (self._stopping or self.status == "ended")
+
+    # ------------------------------------------------------------------ talking
+
+    def _talk(self) -> None:
+        """Say and ask what there is to; later, while the service is away."""
+        if self._absence.lasts:
+            return
+        try:
+            for slot in self._slots:
+                self._deliver(slot)
+                self._ask(slot)
+        except Unreachable as error:
+            if self._absence.noticed(error):
+                self._say(f"{error}; trying again")
+        else:
+            self._absence.is_over()
+
+    def _deliver(self, slot: Slot) -> None:
+        if slot.report is None:
+            return
+        try:
+            self._send(slot.name, slot.report)
+        except Unreachable:
+            raise
+        except HeredityError as error:
+            self._say(f"trial {slot.report.trial}: {error}")
+            self._give_up(slot.name, slot.report, error)
+        slot.trial = slot.report = None
+        self.trials += 1
+
+    def _send(self, worker: str, report: Completed | Failed) -> None:
+        if isinstance(report, Completed):
+            self._client.complete(self._study, worker, report)
+        else:
+            self._client.fail(self._study, worker, report)
+
+    def _give_up(self, worker: str, report: Completed | Failed, error: HeredityError) -> None:
+        """The service takes no such report; unless the trial is over, it has failed."""
+        if isinstance(report, Failed) or isinstance(error, Refused):
+            return
+        failed = Failed(
+            report.trial, report.attempt, "error", str(error), elapsed_s=report.elapsed_s
+        )
+        self._send(worker, failed)
+
+    def _ask(self, slot: Slot) -> None:
+        if slot.trial is not None or self._stopping or self.status == "ended":
+            return
+        if slot.ask_at > self._clock():
+            return
+        answer = self._client.suggest(self._study, slot.name)
+        self._note(answer.status)
+        if answer.tasks:
+            task = answer.tasks[0]
+            slot.trial, slot.pause_s = task.trial, 0.0
+            self._beats.begin(slot.name, task.trial.id, task.trial.attempt)
+            self._executor.submit(task)
+        else:
+            slot.pause_s = min(answer.wait_s, max(FIRST_PAUSE_S, 2 * slot.pause_s))
+            slot.ask_at = self._clock() + slot.pause_s
+
+    def _note(self, status: str) -> None:
+        if status != self.status and (self.status or status != "running"):
+            self._say(f"study {self._study} is {status}")
+        self.status = status
+
+    # ------------------------------------------------------------------ waiting
+
+    def _wait_s(self) -> float:
+        """How long reports may be waited for: until there is something to say or to ask."""
+        if self._absence.lasts:
+            return min(WAIT_S, self._absence.left_s)
+        if any(slot.report for slot in self._slots):
+            return 0.0
+        asking = [slot.ask_at for slot in self._slots if slot.trial is None]
+        if not asking or self._stopping or self.status == "ended":
+            return WAIT_S
+        return max(0.0, min(WAIT_S, min(asking) - self._clock()))
+
+    def _take(self, report: Report) -> None:
+        if isinstance(report, Measured):
+            self._beats.measured(report)
+            return
+        self._beats.end(report.trial)
+        for slot in self._slots:
+            if slot.trial is not None and slot.trial.id == report.trial:
+                slot.report = report
+
+
+@dataclass
+class Absence:
+    """How long the service has been away, and when to try it again."""
+
+    patience_s: float
+    clock: Callable[[], float]
+    since: float | None = field(default=None, init=False)
+    again_at: float = field(default=0.0, init=False)
+    waits: Iterator[float] = field(default_factory=waits, init=False)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is too early to try again."""
+        return self.since is not None and self.clock() < self.again_at
+
+    @property
+    def left_s(self) -> float:
+        """How long until then."""
+        return max(0.0, self.again_at - self.clock())
+
+    def noticed(self, error: Unreachable) -> bool:
+        """It is away; whether that is news. Raises `error` when patience is at its end."""
+        now, news = self.clock(), self.since is None
+        self.since = now if self.since is None else self.since
+        if now - self.since > self.patience_s:
+            error.add_note(
+                f"It has been away for {now - self.since:.0f} s. Start it, then the same worker "
+                f"again: nothing is lost"
+            )
+            raise error
+        self.again_at = now + next(self.waits)
+        return news
+
+    def is_over(self) -> None:
+        """It answers."""
+        if self.since is not None:
+            self.since, self.waits = None, waits()
