@@ -20,7 +20,8 @@ from heredity.evolution.objective import Objective
 from heredity.executors.program import VectorTrainable, as_vector, setting_of
 from heredity.settings import Live, Settings
 from heredity.space import Space
-from heredity.trainables.function import FunctionTrainable, as_trainable
+from heredity.trainables.command import Command
+from heredity.trainables.function import as_trainable
 from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Study:
     where the study stands. A study of the same name with another definition is refused.
 
     Args:
-        trainable: a subclass of `hd.Trainable`, a callable that makes one, `train(session)`, or a
-            `VectorTrainable` of `heredity.jax` or `heredity.torch`.
+        trainable: a subclass of `hd.Trainable`, a callable that makes one, `train(session)`, an
+            `hd.Command`, or a `VectorTrainable` of `heredity.jax` or `heredity.torch`.
         space: the hyperparameters.
         objective: `hd.maximize("accuracy")` or `hd.minimize("loss")`; several for algorithms that
             use them, the first of which decides here.
@@ -102,6 +103,9 @@ class Study:
             sampling=sampling,
         )
         self.definition.check()
+        if isinstance(trainable, Command):
+            trainable.check(space.names, self.definition.objectives[0].name)
+            final_evaluations = final_evaluations if trainable.evaluate is not None else 0
         self.make = make or _single(self.vector, self.definition)
         self.settings = Settings(
             keep, Finals(finalists, final_evaluations), trial_timeout_s, disk_limit_bytes
@@ -135,6 +139,16 @@ class Study:
             TrainingError: the study paused since trials kept failing; holds the commonest cause.
         """
         return self._workshop.run(executor, on_event, live)
+
+    def begin(self) -> None:
+        """Enter the study in its storage, for a service to serve, and run nothing here.
+
+        One that is there already goes on, with the budget it has now.
+
+        Raises:
+            DefinitionMismatch: a study of this name has another definition.
+        """
+        self._workshop.enter()
 
     def check(self, steps: int = 3, workers: int | None = None) -> StudyCheck:
         """Try the training with a few steps, here and now, before a study is trusted to it.
@@ -229,5 +243,5 @@ def study_name(name: object) -> str:
 
 
 def trainable_kind(make: Callable[[], Any]) -> str:
-    """ "function" or "class": what a definition records of the trainable."""
-    return "function" if getattr(make, "func", None) is FunctionTrainable else "class"
+    """ "class", "function" or "command": what a definition records of the trainable."""
+    return str(getattr(getattr(make, "func", None), "kind", "class"))

@@ -232,6 +232,11 @@ class Workshop:
             if listener is not None:
                 listener(created)
 
+    def enter(self) -> None:
+        """See `Study.begin`."""
+        self.begin()
+        self._open_log()
+
     def _open_log(self, listener: Listener | None = None) -> Log:
         """The study's log, checked against this definition, and set going again."""
         log = Log(self.store, self.name, listener)

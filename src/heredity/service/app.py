@@ -43,7 +43,7 @@ def app(
     Args:
         storage: a folder, or the address of a database.
         token: what every request must bear; without one, only this machine is answered.
-        folder: where checkpoints and logs lie; by default the storage folder.
+        folder: holds a folder of files for each study; by default beside the storage.
         lease_s: how long a worker may be silent before its trial is issued again.
         upload_limit_bytes: the largest checkpoint that is taken over HTTP.
     """

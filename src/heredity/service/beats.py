@@ -15,13 +15,23 @@ from heredity.errors import HeredityError
 from heredity.executors.base import Measured
 from heredity.service.client import Client
 
+Run = tuple[int, int]
+"""A trial and an attempt of it."""
+
 
 @dataclass
 class _Attempt:
     worker: str
-    trial: int
-    number: int
+    run: Run
     measured: list[Measured] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """The service wants this attempt ended early; if `lost`, for it is no longer this worker's."""
+
+    run: Run
+    lost: bool
 
 
 class Beats:
@@ -31,8 +41,8 @@ class Beats:
         self._client = client.impatient()
         self._study = study
         self._every_s = every_s
-        self._running: dict[int, _Attempt] = {}
-        self._unwanted: SimpleQueue[int] = SimpleQueue()
+        self._running: dict[Run, _Attempt] = {}
+        self._unwanted: SimpleQueue[Unwanted] = SimpleQueue()
         self._mutex = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeats", daemon=True)
@@ -44,27 +54,27 @@ class Beats:
         self._over.set()
         self._thread.join()
 
-    def begin(self, worker: str, trial: int, attempt: int) -> None:
+    def begin(self, worker: str, run: Run) -> None:
         """The worker runs this attempt from now on."""
         with self._mutex:
-            self._running[trial] = _Attempt(worker, trial, attempt)
+            self._running[run] = _Attempt(worker, run)
 
     def measured(self, report: Measured) -> None:
         """Pass this on with the next sign of life."""
         with self._mutex:
-            if attempt := self._running.get(report.trial):
+            if attempt := self._running.get((report.trial, report.attempt)):
                 attempt.measured.append(report)
 
-    def end(self, trial: int) -> None:
+    def end(self, run: Run) -> None:
         """The attempt is over: pass on what it measured last, and no more signs of life."""
         with self._mutex:
-            attempt = self._running.pop(trial, None)
+            attempt = self._running.pop(run, None)
         if attempt is not None and attempt.measured:
             self._beat(attempt)
 
-    def unwanted(self) -> Sequence[int]:
-        """The trials that the service wanted ended since this was asked last."""
-        found = []
+    def unwanted(self) -> Sequence[Unwanted]:
+        """What the service wanted ended since this was asked last."""
+        found: list[Unwanted] = []
         while True:
             try:
                 found.append(self._unwanted.get_nowait())
@@ -82,10 +92,8 @@ class Beats:
         with self._mutex:
             news, attempt.measured = attempt.measured, []
         try:
-            heard = self._client.heartbeat(
-                self._study, attempt.worker, attempt.trial, attempt.number, news
-            )
+            heard = self._client.heartbeat(self._study, attempt.worker, *attempt.run, news)
         except HeredityError:  # away, or it wants no news of this: the report will tell
             return
         if heard.stop or heard.lost:
-            self._unwanted.put(attempt.trial)
+            self._unwanted.put(Unwanted(attempt.run, heard.lost))

@@ -20,9 +20,10 @@ from pydantic import TypeAdapter
 from heredity.errors import HeredityError, NotFound, UsageError
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Failed, Measured
-from heredity.service.files import DIGEST, MEDIA
 from heredity.service.summary import StudySummary
 from heredity.service.wire import (
+    DIGEST,
+    MEDIA,
     Complete,
     Fail,
     Heard,

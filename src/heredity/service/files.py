@@ -23,12 +23,9 @@ from heredity.evolution.trial import Checkpoint
 from heredity.service.archive import pack, unpack
 from heredity.service.reading import studies_of
 from heredity.service.studies import OpenStudy
-from heredity.service.wire import Number
+from heredity.service.wire import DIGEST, MEDIA, Number
 
 router = APIRouter(tags=["checkpoints"])
-
-MEDIA = "application/x-tar"
-DIGEST = "heredity-digest"
 
 Digest = Annotated[str, Header(alias=DIGEST, pattern="^[0-9a-f]{64}$")]
 

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
-from heredity.stores.lockfile import Held, hold
+from heredity.stores.database import Held
+from heredity.stores.lockfile import hold
 
 
 @contextmanager

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 from heredity.checkpoints.local import LocalCheckpoints, point_best
 from heredity.desk import Desk
-from heredity.errors import Conflict, NotFound, UsageError, did_you_mean
+from heredity.errors import Conflict, NotFound, did_you_mean
 from heredity.evolution.definition import Definition
 from heredity.evolution.trial import Checkpoint
 from heredity.log import Log
 from heredity.recipe import settings_of
-from heredity.stores import open_store
+from heredity.stores import folder_of, open_store
 from heredity.stores.base import Store
 from heredity.study import study_name
 
@@ -57,14 +57,15 @@ class Studies:
 
     Args:
         storage: a folder, or the address of a database.
-        folder: where checkpoints and logs lie; by default the storage folder.
+        folder: holds a folder of files for each study; by default beside the storage.
         lease_s: how long a worker may be silent before its trial is issued again.
     """
 
     def __init__(
         self, storage: str | Path, folder: Path | None = None, lease_s: float = 60.0
     ) -> None:
-        self.folder = _folder(storage, folder)
+        self._storage = storage
+        self._folder = folder
         self._lease_s = lease_s
         self._store = open_store(storage)
         self._reader = self._store
@@ -108,7 +109,9 @@ class Studies:
             raise Conflict(f"study {study!r} is being run by {holder}: stop that run first")
         log = Log(self._store, study)
         definition = Definition.from_json(log.population.definition)
-        folder = self.folder / study
+        folder = folder_of(study, self._storage)
+        if self._folder is not None:
+            folder = self._folder.absolute() / study
         checkpoints = LocalCheckpoints(folder / "checkpoints")
         settings = settings_of(log.population.code)
         desk = Desk(
@@ -201,13 +204,3 @@ def proof_of(folder: Path) -> dict[str, str]:
 def _point_best(checkpoints: LocalCheckpoints, best: Checkpoint) -> None:
     """Let the link `best` beside the checkpoints lead to the best one."""
     point_best(checkpoints.root.parent / "best", checkpoints.root / best.uri)
-
-
-def _folder(storage: str | Path, folder: Path | None) -> Path:
-    if folder is not None:
-        return folder.absolute()
-    if "://" in str(storage) or str(storage) == ":memory:":
-        raise UsageError(
-            "say where checkpoints are to lie, in a folder that every replica sees: --folder PATH"
-        )
-    return Path(storage).absolute()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from heredity.live.facts import facts_of
-from heredity.service.studies import OpenStudy
+
+if TYPE_CHECKING:  # workers read summaries and know no store
+    from heredity.service.studies import OpenStudy
 
 
 @dataclass(frozen=True)

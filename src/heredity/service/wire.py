@@ -25,6 +25,12 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Hparam = float | int | str | bool | None
 """The value of one hparam."""
 
+MEDIA = "application/x-tar"
+"""What a checkpoint travels as."""
+
+DIGEST = "heredity-digest"
+"""The header that holds a checkpoint's digest."""
+
 StudyStatus = Literal["running", "paused", "stopping", "ended"]
 Outcome = Literal["recorded", "already done"]
 

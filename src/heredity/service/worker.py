@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from heredity.errors import HeredityError
 from heredity.evolution.trial import Trial
 from heredity.executors.base import Completed, Executor, Failed, Measured, Report
-from heredity.service.beats import Beats
+from heredity.service.beats import Beats, Unwanted
 from heredity.service.client import PATIENCE_S, Client, Refused, Unreachable, waits
 
 WAIT_S = 1.0
@@ -34,6 +34,7 @@ class Slot:
     Attributes:
         trial: what it runs, until the report of it is delivered.
         report: what came of that.
+        lost: the trial is no longer this worker's; it counts only if it runs to its end.
         ask_at: when it may ask for a trial again.
         pause_s: how long it waited last.
     """
@@ -41,8 +42,12 @@ class Slot:
     name: str
     trial: Trial | None = None
     report: Completed | Failed | None = None
+    lost: bool = False
     ask_at: float = 0.0
     pause_s: float = 0.0
+
+    def runs(self, trial: int, attempt: int) -> bool:
+        return self.trial is not None and (self.trial.id, self.trial.attempt) == (trial, attempt)
 
 
 class PullWorker:
@@ -57,6 +62,7 @@ class PullWorker:
     Attributes:
         trials: how many it has reported.
         status: the study's, as last heard.
+        stopping: set by `stop`.
     """
 
     def __init__(
@@ -78,7 +84,7 @@ class PullWorker:
         self._executor = executor
         self._say = say
         self._clock = clock
-        self._stopping = False
+        self.stopping = False
         self._beats = Beats(client, study, beat_s)
         self._absence = Absence(patience_s, clock)
         self._slots = [Slot(f"{name}/{number}") for number in range(executor.slots)]
@@ -95,17 +101,17 @@ class PullWorker:
                     return
                 for report in self._executor.wait(self._wait_s()):
                     self._take(report)
-                for trial in self._beats.unwanted():
-                    self._executor.request_stop(trial)
+                for unwanted in self._beats.unwanted():
+                    self._end_early(unwanted)
 
     def stop(self) -> None:
         """Ask for no more trials; `run` returns when what runs is reported."""
-        self._stopping = True
+        self.stopping = True
 
     @property
     def _over(self) -> bool:
         idle = all(slot.trial is None for slot in self._slots)
-        return idle and (self._stopping or self.status == "ended")
+        return idle and (self.stopping or self.status == "ended")
 
     # ------------------------------------------------------------------ talking
 
@@ -152,7 +158,7 @@ class PullWorker:
         self._send(worker, failed)
 
     def _ask(self, slot: Slot) -> None:
-        if slot.trial is not None or self._stopping or self.status == "ended":
+        if slot.trial is not None or self.stopping or self.status == "ended":
             return
         if slot.ask_at > self._clock():
             return
@@ -160,8 +166,8 @@ class PullWorker:
         self._note(answer.status)
         if answer.tasks:
             task = answer.tasks[0]
-            slot.trial, slot.pause_s = task.trial, 0.0
-            self._beats.begin(slot.name, task.trial.id, task.trial.attempt)
+            slot.trial, slot.lost, slot.pause_s = task.trial, False, 0.0
+            self._beats.begin(slot.name, (task.trial.id, task.trial.attempt))
             self._executor.submit(task)
         else:
             slot.pause_s = min(answer.wait_s, max(FIRST_PAUSE_S, 2 * slot.pause_s))
@@ -181,7 +187,7 @@ class PullWorker:
         if any(slot.report for slot in self._slots):
             return 0.0
         asking = [slot.ask_at for slot in self._slots if slot.trial is None]
-        if not asking or self._stopping or self.status == "ended":
+        if not asking or self.stopping or self.status == "ended":
             return WAIT_S
         return max(0.0, min(WAIT_S, min(asking) - self._clock()))
 
@@ -189,10 +195,30 @@ class PullWorker:
         if isinstance(report, Measured):
             self._beats.measured(report)
             return
-        self._beats.end(report.trial)
+        self._beats.end((report.trial, report.attempt))
         for slot in self._slots:
-            if slot.trial is not None and slot.trial.id == report.trial:
-                slot.report = report
+            if slot.runs(report.trial, report.attempt):
+                slot.report = (
+                    _cut_short(report) if slot.lost and _is_early(slot, report) else report
+                )
+
+    def _end_early(self, unwanted: Unwanted) -> None:
+        trial, attempt = unwanted.run
+        for slot in self._slots:
+            if slot.runs(trial, attempt):
+                slot.lost = slot.lost or unwanted.lost
+                self._executor.request_stop(trial)
+
+
+def _is_early(slot: Slot, report: Completed | Failed) -> bool:
+    assert slot.trial is not None
+    return isinstance(report, Completed) and report.reached < slot.trial.stop
+
+
+def _cut_short(report: Completed | Failed) -> Failed:
+    """An attempt that was ended since it was another's: not a trial that was stopped early."""
+    why = "it was given to another worker"
+    return Failed(report.trial, report.attempt, "lost", why, elapsed_s=report.elapsed_s)
 
 
 @dataclass
