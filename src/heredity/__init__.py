@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from heredity.evolution.budget import Steps as Steps
     from heredity.evolution.budget import Target as Target
     from heredity.evolution.budget import Trials as Trials
+    from heredity.evolution.early_stopping import Median as Median
+    from heredity.evolution.early_stopping import Stopping as Stopping
     from heredity.evolution.exploit import Deadband as Deadband
     from heredity.evolution.exploit import Tournament as Tournament
     from heredity.evolution.exploit import Truncation as Truncation
     from heredity.evolution.exploit import TTest as TTest
     from heredity.evolution.explore import Perturb as Perturb
+    from heredity.evolution.generational import Generational as Generational
     from heredity.evolution.objective import Objective as Objective
     from heredity.evolution.objective import maximize as maximize
     from heredity.evolution.objective import minimize as minimize
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from heredity.space import Uniform as Uniform
     from heredity.study import Study as Study
     from heredity.study import open as open
+    from heredity.trainables.command import Command as Command
     from heredity.trainables.session import Session as Session
     from heredity.trainables.trainable import Trainable as Trainable
 
@@ -74,8 +78,10 @@ _HOMES = {
     ),
     "heredity.evolution.algorithm": "Algorithm Decision",
     "heredity.evolution.budget": "Seconds Steps Target Trials",
+    "heredity.evolution.early_stopping": "Median Stopping",
     "heredity.evolution.exploit": "Deadband Tournament Truncation TTest",
     "heredity.evolution.explore": "Perturb",
+    "heredity.evolution.generational": "Generational",
     "heredity.evolution.objective": "Objective maximize minimize",
     "heredity.evolution.pbt": "PBT",
     "heredity.evolution.random_search": "RandomSearch",
@@ -90,6 +96,7 @@ _HOMES = {
         "ReverseLogUniform Scale Shift Space Uniform"
     ),
     "heredity.study": "Study open",
+    "heredity.trainables.command": "Command",
     "heredity.trainables.session": "Session",
     "heredity.trainables.trainable": "Trainable",
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from heredity.errors import TrainingError, UsageError
+from heredity.trainables.command import Command
 from heredity.trainables.metrics import demand, mean_of
 from heredity.trainables.session import Session
 from heredity.trainables.trainable import Trainable
@@ -33,6 +34,7 @@ class FunctionTrainable(Trainable):
     """
 
     resident: ClassVar[bool] = False
+    kind: ClassVar[str] = "function"
 
     def __init__(self, function: TrainFunction) -> None:
         self.function = function
@@ -89,9 +91,13 @@ class FunctionTrainable(Trainable):
 def as_trainable(obj: Any) -> Callable[[], Trainable]:
     """A maker of Trainables from what a user may give a study.
 
-    A subclass of `Trainable`, a callable without arguments that returns one, or a function of one
-    argument, the session. Anything else is a `UsageError` that says what to give.
+    A subclass of `Trainable`, a callable without arguments that returns one, a function of one
+    argument, the session, or a `Command`. Anything else is a `UsageError` that says what to give.
     """
+    if isinstance(obj, Command):
+        from heredity.trainables.command.trial import CommandTrainable  # slow to import
+
+        return functools.partial(CommandTrainable, obj)
     if isinstance(obj, Trainable):
         name = type(obj).__name__
         raise UsageError(
@@ -115,7 +121,7 @@ def as_trainable(obj: Any) -> Callable[[], Trainable]:
 
 _EXPECTED = (
     "a study trains a subclass of hd.Trainable, a callable without arguments that returns a "
-    "Trainable, or a function `train(session)`"
+    "Trainable, a function `train(session)`, or an hd.Command"
 )
 
 

@@ -15,13 +15,13 @@ from heredity.trainables.trainable import Trainable
 def revive(make: Callable[[], Trainable], trial: Trial, directory: Path, metric: str) -> Trainable:
     """A fresh object with the weights of `directory` and the hparams of `trial` in force.
 
-    `UsageError` for functions: what they saved is theirs to load.
+    `UsageError` for functions and commands: what they saved is theirs to load.
     """
     trainable = make()
     if not trainable.resident:
         raise UsageError(
-            "this study trains a function, which keeps no object: load the files in "
-            "`best.checkpoint` as your function does"
+            "this study trains a function or a command, which keeps no object: load the files in "
+            "`best.checkpoint` as it does"
         )
     trainable.prepare()
     held = replace(trial, kind="evaluate", start=trial.stop, evaluations=0, ramp_from=None)

@@ -83,6 +83,7 @@ class Session:
         self._saw_stop = False
         self._last_step = self.stop
         self._reached: int | None = None
+        self._lost = False
         self.result: dict[str, float] = {}
         self.verified: set[str] = set()
         self.restored = False
@@ -154,10 +155,11 @@ class Session:
         if at < self.stop:
             self._pass_on(at, values)
 
-    def conclude(self, metrics: Mapping[str, float], reached: int) -> None:
-        """State the result, and the step that the weights stand at."""
+    def conclude(self, metrics: Mapping[str, float], reached: int, *, keeps: bool = True) -> None:
+        """State the result, the step that the weights stand at, and whether there are any."""
         self.result = dict(metrics)
         self._reached = reached
+        self._lost = not keeps
 
     def _checked_step(self, step: Any) -> int:
         if isinstance(step, bool) or not hasattr(step, "__index__"):
@@ -222,8 +224,8 @@ class Session:
 
     @property
     def keeps(self) -> bool:
-        """Whether the state is worth saving: trained, and not diverged."""
-        return self.kind == "train" and not self.diverged
+        """Whether the state is worth saving: trained, not diverged and not lost."""
+        return self.kind == "train" and not self.diverged and not self._lost
 
     # Further evaluations ---------------------------------------------------------------
 

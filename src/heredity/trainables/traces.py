@@ -23,7 +23,12 @@ def one_line(error: BaseException) -> str:
 
 
 def user_frames(error: BaseException) -> str:
-    """The traceback without the frames of this package; empty if there are no others."""
+    """The traceback without the frames of this package; empty if there are no others.
+
+    Of an error that brings what another program said, it is that.
+    """
+    if remote := getattr(error, "remote_traceback", ""):
+        return str(remote)
     shown = traceback.TracebackException.from_exception(error)
     chain = _chain(shown)
     for part in chain:

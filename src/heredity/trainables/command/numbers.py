@@ -1,0 +1,128 @@
+"""Numbers in the text that a program prints: what a pattern's group takes, and what JSON holds.
+
+A program that diverges prints nan or inf, one that converges 3.2e-05, and few people's patterns
+allow for either. Silently, `loss ([0-9.]+)` would read 3.2, or the loss before the last. So the
+group of a pattern always takes any number in whole, whatever else it says.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from heredity.errors import TrainingError, UsageError
+
+NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?)\b)"
+
+
+class Pattern:
+    """A regular expression whose first group is a number."""
+
+    def __init__(self, name: str, source: object) -> None:
+        """`UsageError` if it is none, or has no group."""
+        if not isinstance(source, str):
+            raise UsageError(f"the pattern of `{name}` is a regular expression, not {source!r}")
+        self.name, self.source = name, source
+        try:
+            groups = re.compile(source).groups
+        except re.error as error:
+            raise UsageError(f"the pattern of `{name}`, {source!r}, is wrong: {error}") from None
+        if not groups:
+            raise UsageError(
+                f"the pattern of `{name}`, {source!r}, has no group: put parentheses around the "
+                "number, as in 'loss ([0-9.]+)'"
+            )
+        self._pattern = re.compile(with_any_number(source))
+
+    def last(self, line: str) -> float | None:
+        """The number of its last match in a line; None without one."""
+        found = None
+        for match in self._pattern.finditer(line):
+            found = match[1]
+        return None if found is None else self._number(found, line)
+
+    def _number(self, text: str, line: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise TrainingError(
+                f"the pattern of `{self.name}`, {self.source!r}, took {text!r} from the line "
+                f"{line.strip()[:200]!r}, which is no number"
+            ) from None
+
+
+def with_any_number(source: str) -> str:
+    """The regular expression with its first group taking any number too.
+
+    >>> re.search(with_any_number(r"loss ([0-9.]+)"), "loss 1e-05")[1]
+    '1e-05'
+    """
+    begin, end = _first_group(source)
+    return f"{source[:begin]}(?:{NUMBER}|{source[begin:end]}){source[end:]}"
+
+
+def _first_group(source: str) -> tuple[int, int]:
+    """Where the content of the first capturing group begins and ends."""
+    depth, begin, outside = 0, None, 0
+    for position, sign in _parentheses(source):
+        depth += 1 if sign == "(" else -1
+        if sign == ")" and begin is not None and depth == outside:
+            return begin, position
+        if sign == "(" and begin is None:
+            begin, outside = _content(source, position), depth - 1
+    raise UsageError(f"no group was found in {source!r}")
+
+
+def _content(source: str, position: int) -> int | None:
+    """Where the content of the group that opens here begins; None if it captures nothing."""
+    opening = re.compile(r"\((?:\?P<\w+>|(?!\?))").match(source, position)
+    return None if opening is None else opening.end()
+
+
+def _parentheses(source: str) -> Iterator[tuple[int, str]]:
+    """The parentheses of a regular expression that are not escaped nor in a set of characters."""
+    for token in re.finditer(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]", source, flags=re.DOTALL):
+        if token[0] in ("(", ")"):
+            yield token.start(), token[0]
+
+
+# JSON --------------------------------------------------------------------------------------
+
+
+def json_object(text: str) -> Mapping[str, Any] | None:
+    """The JSON object that the text is; None if it is anything else."""
+    import json  # a study can be made without it
+
+    text = text.strip()
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a JSON object. JSON has no NaN: null and "nan" stand for it.
+
+    >>> numbers({"loss": 2, "best": None, "name": "a", "done": True})
+    {'loss': 2.0, 'best': nan}
+    """
+    values = ((name, _as_number(value)) for name, value in found.items())
+    return {name: value for name, value in values if value is not None}
+
+
+def _as_number(value: Any) -> float | None:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool | list | dict):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return None
