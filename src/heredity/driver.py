@@ -209,6 +209,7 @@ class Driver:
             self._upkeep.took(report.elapsed_s)
             self.unverified = report.unverified
         elif isinstance(report, Failed):
+            self._upkeep.clean_up(report.trial, lambda attempt: attempt == report.attempt)
             self._upkeep.after_failure(report)
 
     def _release(self) -> None:
@@ -243,14 +244,22 @@ class Driver:
 
 
 def record(log: Log, report: Report, metric: str, worker: str) -> bool:
-    """Append what a worker reported, as long as its trial is unfinished. False if it is not."""
+    """Append what a worker reported if it counts: a completion of any attempt as long as the trial
+    is unfinished, all else of the running attempt only. False if it does not count."""
 
     def event(population: Population) -> list[ev.Event]:
-        if not population.is_open(report.trial):
+        if not _counts(population, report):
             return []
         return [as_event(report, population.trial(report.trial), metric, worker)]
 
     return bool(log.append_after_others(event))
+
+
+def _counts(population: Population, report: Report) -> bool:
+    if isinstance(report, Completed):
+        return population.is_open(report.trial)
+    runs = population.status_of(report.trial) == "running"
+    return runs and population.attempt_of(report.trial) == report.attempt
 
 
 def running(population: Population) -> list[int]:

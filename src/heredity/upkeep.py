@@ -105,19 +105,16 @@ class Upkeep:
                 self._new_best(checkpoint)
             self._best = best
 
-    def clean_up(self, trial: int, attempt: int) -> None:
-        """Delete what an attempt left behind that nobody will hear of again."""
-        mine = (trial, attempt)
+    def clean_up(self, trial: int, of: Callable[[int], bool]) -> None:
+        """Delete what those attempts of a trial left behind that nobody will hear of again."""
         self.checkpoints.delete(
             stored.uri
             for stored in list(self.checkpoints.list())
-            if (stored.trial, stored.attempt) == mine
+            if stored.trial == trial and of(stored.attempt)
         )
 
     def after_failure(self, failed: Failed) -> None:
-        """Delete what the attempt left. Once its trial is given up, nobody else should begin from
-        a checkpoint that is damaged."""
-        self.clean_up(failed.trial, failed.attempt)
+        """Once a trial is given up, nobody else should begin from a checkpoint that is damaged."""
         population = self.log.population
         if failed.corrupt and not population.is_open(failed.trial):
             self._corrupt.add(int(population.source[failed.trial]))
