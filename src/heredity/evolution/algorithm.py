@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from heredity.evolution.trial import Proposal
 
 if TYPE_CHECKING:
+    from heredity.evolution.definition import Definition
     from heredity.evolution.view import View
 
 
@@ -56,3 +57,6 @@ class Algorithm(ABC):
     @abstractmethod
     def retains(self, view: View) -> set[int]:
         """The trials whose checkpoints a later decision may still want."""
+
+    def check(self, definition: Definition) -> None:  # noqa: B027
+        """Raise `UsageError` if this algorithm cannot serve the study, before it runs."""

@@ -70,6 +70,7 @@ class Definition:
                 f"initial gives {len(self.initial)} sets of hparams to a population of "
                 f"{self.population}: leave some out, or raise population"
             )
+        self.algorithm.check(self)
 
     def as_json(self) -> dict[str, Any]:
         """The definition as JSON values, from which `from_json` makes an equal one."""
