@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heredity.cli import reading, running, tidying
+from heredity.cli import reading, running, study_files, tidying
 from heredity.cli.output import INTERRUPTED, say
 from heredity.errors import HeredityError, TrainingError
 
@@ -42,6 +42,9 @@ app = typer.Typer(
 for command in (
     running.demo,
     running.run,
+    study_files.init,
+    study_files.check,
+    study_files.schema,
     reading.ls,
     reading.status,
     reading.best,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from heredity.study import Study
     from heredity.workshop import AnyExecutor
 
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="study.toml, study.py, or study.py:NAME of several.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Worker processes; by default one a GPU, or else one a core."),
@@ -26,7 +29,7 @@ MOST_DEMO_WORKERS = 8
 
 
 def run(
-    file: Annotated[str, typer.Argument(metavar="FILE.py[:NAME]", help="Where the study is.")],
+    file: File,
     workers: Workers = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Train in this process, for a debugger.")
@@ -35,32 +38,46 @@ def run(
         bool, typer.Option("--check", help="Only try whether it can work, with a few steps.")
     ] = False,
 ) -> None:
-    """Run the study that a Python file defines, or go on with it."""
-    from heredity.cli.script import study_in
-
-    study = study_in(file)
+    """Run the study that a study file or a Python file defines, or go on with it."""
+    study, executor = found(file)
     if check:
-        _check(study, workers)
+        try_out(study, workers)
         return
-    result = study.run(_executor(workers, inline))
+    result = study.run(_executor(workers, inline) or executor)
     _report(result, f"heredity run {shlex.quote(file)}", study)
 
 
-def _executor(workers: int | None, inline: bool) -> Executor:
-    if inline:
-        from heredity.executors.inline import Inline
+def found(file: str) -> tuple[Study, AnyExecutor | None]:
+    """The study that a file defines, and where it is to run if the file says so."""
+    if file.endswith(".toml"):
+        from heredity import study_files
 
-        return Inline()
-    from heredity.executors.processes import Processes
+        described = study_files.read(file)
+        return described.study, described.executor
+    from heredity.cli.script import study_in
 
-    return Processes(workers)
+    return study_in(file), None
 
 
-def _check(study: Study, workers: int | None) -> None:
+def try_out(study: Study, workers: int | None) -> None:
+    """Train a few steps and say whether the study can work."""
     report = study.check(workers=workers)
     print(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _executor(workers: int | None, inline: bool) -> Executor | None:
+    """What the options ask for; None if they leave it to the study."""
+    if inline:
+        from heredity.executors.inline import Inline
+
+        return Inline()
+    if workers is None:
+        return None
+    from heredity.executors.processes import Processes
+
+    return Processes(workers)
 
 
 def _report(result: Result, again: str, study: Study) -> None:
