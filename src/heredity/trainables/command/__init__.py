@@ -119,9 +119,9 @@ class Command:
 
     # Checks ----------------------------------------------------------------------------
 
-    def check(self, hparams: Sequence[str], metric: str) -> None:
-        """Raise `UsageError` unless every placeholder has a value, every hparam is used, and a
-        pattern is for the score, `metric`."""
+    def check(self, hparams: Sequence[str], metric: str | None = None) -> None:
+        """Raise `UsageError` unless every placeholder has a value, every hparam is used and, if
+        `metric` names the score, there is a pattern for it."""
         for name in hparams:
             if name in OWN:
                 raise HparamsError(
@@ -130,11 +130,8 @@ class Command:
                 )
         for text in self._texts():
             require_known(placeholders(text), hparams, text)
-        if isinstance(self.metrics, Mapping) and metric not in self.metrics:
-            raise UsageError(
-                f"no pattern in metrics is for the score `{metric}`."
-                f"{did_you_mean(metric, self.metrics)}"
-            )
+        if metric is not None:
+            self._require_pattern(metric)
         if not self.reads_json:
             for restoring in (False, True):
                 self._require_used(hparams, restoring)
@@ -153,6 +150,13 @@ class Command:
         """Every text in which there may be placeholders."""
         for given in (self.command, self.evaluate, self.cwd, self.metrics_file):
             yield from [given] if isinstance(given, str) else given or ()
+
+    def _require_pattern(self, metric: str) -> None:
+        if isinstance(self.metrics, Mapping) and metric not in self.metrics:
+            raise UsageError(
+                f"no pattern in metrics is for the score `{metric}`."
+                f"{did_you_mean(metric, self.metrics)}"
+            )
 
     def _require_used(self, hparams: Sequence[str], restoring: bool) -> None:
         unused = [name for name in hparams if name not in self.training.names(restoring)]
