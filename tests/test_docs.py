@@ -31,17 +31,18 @@ def test_docstring_examples_hold(name: str) -> None:
     assert result.failed == 0
 
 
-def test_the_readmes_model_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("block", "hparam"), [(0, "batch_size"), (2, "b1")], ids=["torch", "jax"])
+def test_the_readmes_models_train(block: int, hparam: str, tmp_path: Path) -> None:
     """The thirty lines, as a newcomer saves and runs them."""
     script = tmp_path / "digits.py"
-    script.write_text(BLOCKS[0])
+    script.write_text(BLOCKS[block])
     run = subprocess.run(
         [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr
     accuracy = float(run.stdout.split()[0])
     assert accuracy > 0.85
-    assert "batch_size" in run.stdout
+    assert hparam in run.stdout
 
 
 def test_the_readmes_function_trains(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ if __name__ == "__main__":
 
 
 def test_the_readme_has_all_its_blocks_tested() -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 @pytest.mark.parametrize(
