@@ -22,7 +22,7 @@ from heredity.evolution.events import (
 )
 from heredity.stores.base import Lease
 from heredity.stores.sql import SqlStore
-from heredity.stores.sqlite import Durable, open_engine
+from heredity.stores.sqlite import Durable, Sqlite
 from heredity.testing.clock import FakeClock
 from heredity.testing.store_suite import CREATED, StoreSuite
 
@@ -32,14 +32,14 @@ WEIRD = "runs 'a' \"b\"\n ünï %20 ?mode=ro #1 {x}"
 class TestSqlStore(StoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[SqlStore]:
-        with closing(SqlStore(tmp_path / WEIRD / "heredity.db")) as store:
+        with closing(SqlStore(Sqlite(tmp_path / WEIRD / "heredity.db"))) as store:
             yield store
 
 
 class TestPowerProofSqlStore(StoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[SqlStore]:
-        with closing(SqlStore(tmp_path / "heredity.db", durable="power")) as store:
+        with closing(SqlStore(Sqlite(tmp_path / "heredity.db", durable="power"))) as store:
             yield store
 
 
@@ -51,7 +51,8 @@ from pathlib import Path
 from heredity.errors import Conflict
 from heredity.evolution.events import CheckpointPinned, CheckpointUnpinned
 from heredity.stores.sql import SqlStore
-store, name, blocks = SqlStore(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
+from heredity.stores.sqlite import Sqlite
+store, name, blocks = SqlStore(Sqlite(Path(sys.argv[1]))), int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
 seq = len(store.read("s"))
@@ -79,7 +80,7 @@ def start_writer(path: Path, name: int, blocks: int, **env: str) -> subprocess.P
 
 def blocks_of(path: Path) -> list[tuple[int, int]]:
     """What writers appended, as (name, number of the block); fails on a block cut in two."""
-    with closing(SqlStore(path)) as store:
+    with closing(SqlStore(Sqlite(path))) as store:
         events = store.read("s", 1)
     assert [type(event) for event in events] == [CheckpointPinned, CheckpointUnpinned] * (
         len(events) // 2
@@ -92,7 +93,7 @@ def blocks_of(path: Path) -> list[tuple[int, int]]:
 def database(tmp_path: Path) -> Path:
     """A database with one study, "s", of one event."""
     path = tmp_path / "heredity.db"
-    with closing(SqlStore(path)) as store:
+    with closing(SqlStore(Sqlite(path))) as store:
         store.create("s", [CREATED])
     return path
 
@@ -134,14 +135,15 @@ def test_a_kill_while_a_study_begins_leaves_it_whole_or_absent(tmp_path: Path, p
 import sys
 from pathlib import Path
 from heredity.stores.sql import SqlStore
+from heredity.stores.sqlite import Sqlite
 from heredity.testing.store_suite import CREATED
-SqlStore(Path(sys.argv[1])).create("s", [CREATED])
+SqlStore(Sqlite(Path(sys.argv[1]))).create("s", [CREATED])
 """
     path = tmp_path / "heredity.db"
     env = os.environ | {"HEREDITY_CRASH_AT": f"{point}:1"}
     done = subprocess.run([sys.executable, "-c", code, str(path)], env=env)
     assert done.returncode == -signal.SIGKILL
-    with closing(SqlStore(path)) as store:
+    with closing(SqlStore(Sqlite(path))) as store:
         expected = [] if point == "append.before" else ["s"]
         assert list(store.studies()) == expected
 
@@ -168,9 +170,10 @@ def test_processes_may_make_the_same_database_at_once(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from heredity.stores.sql import SqlStore
+from heredity.stores.sqlite import Sqlite
 print("ready", flush=True)
 sys.stdin.readline()
-print(list(SqlStore(Path(sys.argv[1])).studies()))
+print(list(SqlStore(Sqlite(Path(sys.argv[1]))).studies()))
 """
     openers = [
         subprocess.Popen(
@@ -189,13 +192,14 @@ def test_the_lock_names_its_holder_and_ends_with_it(database: Path) -> None:
 import sys
 from pathlib import Path
 from heredity.stores.sql import SqlStore
-with SqlStore(Path(sys.argv[1])).lock("s"):
+from heredity.stores.sqlite import Sqlite
+with SqlStore(Sqlite(Path(sys.argv[1]))).lock("s"):
     print("held", flush=True)
     sys.stdin.read()
 """
     command = [sys.executable, "-c", code, str(database)]
     with (
-        closing(SqlStore(database)) as store,
+        closing(SqlStore(Sqlite(database))) as store,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder,
     ):
         assert holder.stdout is not None
@@ -214,8 +218,8 @@ with SqlStore(Path(sys.argv[1])).lock("s"):
 def test_leases_end_by_one_clock_for_all_processes(database: Path) -> None:
     clock = FakeClock()
     with (
-        closing(SqlStore(database, clock=clock)) as one,
-        closing(SqlStore(database, clock=clock)) as other,
+        closing(SqlStore(Sqlite(database, clock=clock))) as one,
+        closing(SqlStore(Sqlite(database, clock=clock))) as other,
     ):
         one.lease("s", 0, 0, "w", 10.0)
         clock.advance(7.0)
@@ -226,11 +230,11 @@ def test_leases_end_by_one_clock_for_all_processes(database: Path) -> None:
 
 def test_a_database_from_before_there_were_leases_still_opens(database: Path) -> None:
     edit(database, "DROP TABLE leases")
-    with closing(SqlStore(database, read_only=True)) as store:
+    with closing(SqlStore(Sqlite(database), read_only=True)) as store:
         assert list(store.leases("s")) == []
         with pytest.raises(NotFound):
             store.leases("missing")
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         assert list(store.read("s")) == [CREATED]
         store.lease("s", 0, 0, "w", 10.0)
         assert len(store.leases("s")) == 1
@@ -238,21 +242,25 @@ def test_a_database_from_before_there_were_leases_still_opens(database: Path) ->
 
 @pytest.mark.parametrize("study", ["a/b", "..", "ü" * 80, "x" * 300, "new\nline"])
 def test_any_name_can_be_locked(database: Path, study: str) -> None:
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         store.create(study, [CREATED])
         with store.lock(study):
             assert len(list(database.parent.glob("heredity.db.*.lock"))) == 1
 
 
 def test_a_lock_that_cannot_be_made_is_named(database: Path) -> None:
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         (database.parent / "heredity.db.s.lock").mkdir()
         with pytest.raises(StoreError, match=r"'s' cannot be locked.*heredity\.db\.s\.lock"):
             store.lock("s").__enter__()
 
 
 def test_an_error_of_the_lock_holder_is_its_own(database: Path) -> None:
-    with closing(SqlStore(database)) as store, pytest.raises(BlockingIOError), store.lock("s"):
+    with (
+        closing(SqlStore(Sqlite(database))) as store,
+        pytest.raises(BlockingIOError),
+        store.lock("s"),
+    ):
         raise BlockingIOError("in the run")
 
 
@@ -276,7 +284,7 @@ def limit_pages(store: SqlStore, pages: int) -> None:
 
 
 def test_a_full_disk_loses_nothing(database: Path) -> None:
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         limit_pages(store, 30)
         seq = fill(store)
         assert seq > 1
@@ -295,7 +303,8 @@ from pathlib import Path
 from heredity.errors import StoreError
 from heredity.evolution.events import StudyPaused
 from heredity.stores.sql import SqlStore
-store = SqlStore(Path(sys.argv[1]))
+from heredity.stores.sqlite import Sqlite
+store = SqlStore(Sqlite(Path(sys.argv[1])))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 seq = 1
 try:
@@ -311,7 +320,7 @@ except StoreError as error:
     acknowledged, read, message = done.stdout.split(maxsplit=2)
     assert int(acknowledged) == int(read) > 5
     assert str(database) in message
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         assert len(store.read("s")) == int(read)
 
 
@@ -365,7 +374,7 @@ def test_a_read_only_folder_is_named_and_can_still_be_read() -> None:
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("mine")
     with pytest.raises(StoreError, match=r"runs.*another\s+`storage`"):
-        SqlStore(tmp_path / "runs" / "heredity.db")
+        SqlStore(Sqlite(tmp_path / "runs" / "heredity.db"))
     assert (tmp_path / "runs").read_text() == "mine"
 
 
@@ -373,18 +382,18 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "heredity.db"
     path.write_text("no database " * 1000)
     with pytest.raises(StoreError, match=r"heredity\.db.*not an SQLite database.*Move"):
-        SqlStore(path)
+        SqlStore(Sqlite(path))
     assert path.read_text() == "no database " * 1000
 
 
 def test_a_damaged_database_is_named(database: Path) -> None:
-    with closing(SqlStore(database)) as store:
+    with closing(SqlStore(Sqlite(database))) as store:
         store.append("s", [StudyPaused("x" * 500)] * 200, 1)
     pages = database.read_bytes()
     database.write_bytes(pages[: len(pages) // 2] + b"\xff" * (len(pages) // 2))
     with (
         pytest.raises(StoreError, match=r"heredity\.db.*damaged"),
-        closing(SqlStore(database)) as store,
+        closing(SqlStore(Sqlite(database))) as store,
     ):
         store.read("s")
 
@@ -392,7 +401,7 @@ def test_a_damaged_database_is_named(database: Path) -> None:
 def test_a_damaged_event_is_named(database: Path) -> None:
     edit(database, "UPDATE events SET data = '{' WHERE seq = 1")
     with (
-        closing(SqlStore(database)) as store,
+        closing(SqlStore(Sqlite(database))) as store,
         pytest.raises(StoreError, match="event 1, a StudyCreated"),
     ):
         store.read("s")
@@ -402,7 +411,10 @@ def test_a_database_that_stays_locked_is_named(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heredity.stores.sqlite.BUSY_TIMEOUT_S", 0.01)
-    with closing(SqlStore(database)) as store, closing(sqlite3.connect(database)) as browser:
+    with (
+        closing(SqlStore(Sqlite(database))) as store,
+        closing(sqlite3.connect(database)) as browser,
+    ):
         browser.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"heredity\.db.*locked.*Close"):
             store.append("s", [StudyPaused("")], 1)
@@ -414,7 +426,7 @@ def test_a_newer_schema_is_refused(database: Path) -> None:
     edit(database, "UPDATE meta SET value = '99' WHERE key = 'schema'")
     edit(database, "UPDATE meta SET value = '7.1' WHERE key = 'heredity'")
     with pytest.raises(StoreError, match=r"heredity 7\.1.*pip install --upgrade"):
-        SqlStore(database)
+        SqlStore(Sqlite(database))
 
 
 def edit(path: Path, statement: str) -> None:
@@ -428,7 +440,7 @@ def test_a_network_file_system_is_refused_before_anything_is_made(
     tmp_path: Path, kind: str
 ) -> None:
     with pytest.raises(StoreError, match=rf"network file system \({kind}\).*local disk"):
-        SqlStore(tmp_path / "runs" / "heredity.db", filesystem=lambda path: kind)
+        SqlStore(Sqlite(tmp_path / "runs" / "heredity.db", filesystem=lambda path: kind))
     assert os.listdir(tmp_path) == []
 
 
@@ -437,12 +449,12 @@ def test_a_network_file_system_is_refused_before_anything_is_made(
 
 def test_reading_only_follows_a_writer_and_leaves_no_file(database: Path) -> None:
     with (
-        closing(SqlStore(database)) as writer,
-        closing(SqlStore(database, read_only=True)) as reader,
+        closing(SqlStore(Sqlite(database))) as writer,
+        closing(SqlStore(Sqlite(database), read_only=True)) as reader,
     ):
         writer.append("s", [StudyPaused("")], 1)
         assert list(reader.read("s", 1)) == [StudyPaused("")]
-    with closing(SqlStore(database, read_only=True)) as reader:
+    with closing(SqlStore(Sqlite(database), read_only=True)) as reader:
         assert len(reader.read("s")) == 2
     assert os.listdir(database.parent) == ["heredity.db"]
 
@@ -450,12 +462,12 @@ def test_reading_only_follows_a_writer_and_leaves_no_file(database: Path) -> Non
 def test_reading_only_sees_what_a_killed_writer_left(database: Path) -> None:
     writer = start_writer(database, 7, 10, HEREDITY_CRASH_AT="append.after:3")
     talk([writer])
-    with closing(SqlStore(database, read_only=True)) as reader:
+    with closing(SqlStore(Sqlite(database), read_only=True)) as reader:
         assert len(reader.read("s")) == 7
 
 
 def test_reading_only_writes_nothing(database: Path) -> None:
-    with closing(SqlStore(database, read_only=True)) as store:
+    with closing(SqlStore(Sqlite(database), read_only=True)) as store:
         with pytest.raises(UsageError, match="read only"):
             store.append("s", [StudyPaused("")], 1)
         with pytest.raises(UsageError, match="read only"):
@@ -467,7 +479,7 @@ def test_reading_only_an_empty_file_finds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "heredity.db"
     path.touch()
     with pytest.raises(NotFound, match="no studies"):
-        SqlStore(path, read_only=True)
+        SqlStore(Sqlite(path), read_only=True)
     assert path.stat().st_size == 0
 
 
@@ -476,7 +488,7 @@ def test_reading_only_an_empty_file_finds_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("durable", "synchronous"), [("process", 1), ("power", 2)])
 def test_durability_is_a_choice(tmp_path: Path, durable: Durable, synchronous: int) -> None:
-    engine = open_engine(tmp_path / "heredity.db", read_only=False, durable=durable)
+    engine = Sqlite(tmp_path / "heredity.db", durable=durable).open_engine(read_only=False)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == synchronous

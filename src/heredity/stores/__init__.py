@@ -8,7 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from heredity.errors import NotFound, UsageError
+from heredity.stores.address import MEMORY, POSTGRES, folder_of, scheme_of, shown
 from heredity.stores.base import Store
+
+__all__ = ["DATABASE", "folder_of", "open_store", "shown"]
 
 DATABASE = "heredity.db"
 """The file's name within the storage folder."""
@@ -17,24 +20,36 @@ DATABASE = "heredity.db"
 def open_store(storage: str | Path, *, read_only: bool = False) -> Store:
     """The store that `storage` names.
 
-    A folder holds the file `heredity.db`, both created as needed; ":memory:" lives as long as the
-    object. With `read_only`, nothing is created or changed and `NotFound` says where it looked.
+    A folder holds the file `heredity.db`, both created as needed; "postgresql://user@host/name" is
+    a database on a server; ":memory:" lives as long as the object. With `read_only`, nothing is
+    created or changed and `NotFound` says where it looked.
     """
-    if str(storage) == ":memory:":
+    if str(storage) == MEMORY:
         from heredity.stores.memory import MemoryStore
 
         return MemoryStore()
-    if "://" in str(storage):
+    scheme = scheme_of(storage)
+    if scheme and scheme not in POSTGRES:
         raise UsageError(
-            f"storage={str(storage)!r}: this version keeps studies in local folders only; "
-            f"databases on a server are not there yet. Give the path of a folder, such as 'runs'"
+            f"storage={shown(storage)!r}: there is no store for {scheme}. Give the path of a "
+            f"folder, such as 'runs', or postgresql://user@host/database"
         )
+    return _open_sql(storage, bool(scheme), read_only)
+
+
+def _open_sql(storage: str | Path, server: bool, read_only: bool) -> Store:
+    from heredity.stores.sql import SqlStore
+
+    if server:
+        from heredity.stores.postgres import Postgres
+
+        return SqlStore(Postgres(str(storage)), read_only=read_only)
+    from heredity.stores.sqlite import Sqlite
+
     path = Path(storage) / DATABASE
     if read_only and not path.exists():
         raise NotFound(
             f"there are no studies in {str(storage)!r}: {path} does not exist. Give the folder "
             f"that was the study's `storage` ('runs' by default), from the directory you ran it in"
         )
-    from heredity.stores.sql import SqlStore
-
-    return SqlStore(path, read_only=read_only)
+    return SqlStore(Sqlite(path), read_only=read_only)

@@ -1,7 +1,7 @@
 """The system's lock on a file: held by one process, ended by its death, without a clock.
 
 Who holds it has it alone; who only looks shares it for a moment, and taking it waits that moment
-out. This file knows nothing of stores.
+out. This file knows nothing of databases.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-
-class Held(Exception):
-    """Another process or thread has the lock; the text says who."""
+from heredity.stores.database import Held
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Event logs in a database: SQLite today, in SQL that PostgreSQL understands as well.
+"""Event logs in a database, SQLite or PostgreSQL, in SQL that both understand.
 
 One row is one event and its primary key is (study, seq), so of two writers at the same seq exactly
 one succeeds. This file knows rows of text and no meaning of any event.
@@ -6,17 +6,17 @@ one succeeds. This file knows rows of text and no meaning of any event.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from importlib.metadata import version
-from pathlib import Path
-from urllib.parse import quote
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, Text, delete, func, insert, inspect, literal_column, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from heredity.crash import crash_point
@@ -24,36 +24,64 @@ from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_
 from heredity.evolution.events import Event
 from heredity.stores import tables
 from heredity.stores.base import Lease, Point
-from heredity.stores.codec import check_finite, decode, encode
-from heredity.stores.filesystem import filesystem_type
-from heredity.stores.lockfile import Held, hold, holder
-from heredity.stores.sqlite import Durable, explain, open_engine, refuse_network
+from heredity.stores.codec import Row, check_finite, decode, encode
+from heredity.stores.database import ConnectionLost, Database, Held
+
+RECONNECT_S = 30.0
+"""How long to wait for a server that was lost; a restart takes a few seconds."""
+
+_ATTEMPTS = 5
+"""How often a block is written anew after the connection broke off meanwhile."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _lasting(
+    method: Callable[Concatenate[SqlStore, _P], _T],
+) -> Callable[Concatenate[SqlStore, _P], _T]:
+    """Once more if the connection was lost: for what may as well be done twice."""
+
+    @wraps(method)
+    def done(self: SqlStore, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(self, *args, **kwargs)
+        except ConnectionLost:
+            self._reconnect()
+            return method(self, *args, **kwargs)
+
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Rows to append to a study after a seq, or to begin it with."""
+
+    study: str
+    after: int
+    rows: list[Row]
+    begins: bool = False
+
+    @property
+    def last(self) -> int:
+        return self.after + len(self.rows)
 
 
 class SqlStore:
-    """A Store in an SQLite database. Threads of one process may share it, behind one lock.
+    """A Store in a database. Threads of one process may share it, behind one lock.
 
-    What has been appended survives the death of any process; with `durable="power"` also the loss
-    of power, at the price of waiting for the disk at each append. `filesystem` tells the kind of
-    file system of a path, `clock` the time by which leases end. Raises `StoreError` for a file that
-    is not such a database, is of a newer version, or lies where SQLite is not safe.
+    A server that is lost is waited for, and what was being written then is neither lost nor
+    written twice. Raises `StoreError` for what cannot be reached, is no such database or is of a
+    newer version.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        read_only: bool = False,
-        durable: Durable = "process",
-        filesystem: Callable[[Path], str] = filesystem_type,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._path = path
-        self._clock = clock
+    def __init__(self, database: Database, *, read_only: bool = False) -> None:
+        self._database = database
         self._read_only = read_only
         self._mutex = threading.Lock()
-        refuse_network(path, filesystem)
-        self._engine = open_engine(path, read_only=read_only, durable=durable)
+        self._last = tables.LAST.add_columns(literal_column(database.transaction, Text()))
+        self._renew = tables.upsert(tables.leases, until_s=f"{database.now} + :for_s")
+        self._engine = database.open_engine(read_only=read_only)
         self._connection = self._connect()
         try:
             self._check_schema()
@@ -63,28 +91,13 @@ class SqlStore:
 
     def create(self, study: str, events: Sequence[Event]) -> int:
         """Begin a study with its first events; `Conflict` if the name is taken."""
-        rows = _rows(study, events, 0)
-        with self._writing() as connection:
-            if connection.execute(tables.EXISTS, {"study_": study}).first():
-                raise Conflict(f"there is already a study {study!r} in {self._path}")
-            connection.execute(insert(tables.studies), {"name": study})
-            self._insert(connection, study, rows)
-            crash_point("append.before")
-        crash_point("append.after")
-        return len(rows)
+        return self._write(_Block(study, 0, [encode(event) for event in events], begins=True))
 
     def append(self, study: str, events: Sequence[Event], expected: int) -> int:
         """Append a block; `Conflict` if the log's last seq is not `expected`."""
-        rows = _rows(study, events, expected)
-        with self._writing() as connection:
-            last = self._last(connection, study)
-            if last != expected:
-                raise Conflict(f"study {study!r} stands at event {last}, not {expected}")
-            self._insert(connection, study, rows)
-            crash_point("append.before")
-        crash_point("append.after")
-        return expected + len(rows)
+        return self._write(_Block(study, expected, [encode(event) for event in events]))
 
+    @_lasting
     def read(self, study: str, after: int = 0) -> Sequence[Event]:
         """The events with seq > `after`, in order."""
         with self._reading() as connection:
@@ -94,6 +107,7 @@ class SqlStore:
                 self._require(connection, study)
             return events
 
+    @_lasting
     def studies(self) -> Sequence[str]:
         """The names of all studies, oldest first."""
         with self._reading() as connection:
@@ -101,10 +115,11 @@ class SqlStore:
 
     def remove(self, study: str) -> None:
         """Forget a study whole."""
+        self._require_study(study)
         with self._writing() as connection:
-            self._require(connection, study)
             connection.execute(delete(tables.studies).where(tables.studies.c.name == study))
 
+    @_lasting
     def snapshot(self, study: str) -> tuple[int, bytes] | None:
         """The cached fold as (seq, bytes), or None."""
         table = tables.snapshots
@@ -115,29 +130,30 @@ class SqlStore:
                 self._require(connection, study)
             return None if found is None else (found.seq, found.data)
 
+    @_lasting
     def save_snapshot(self, study: str, seq: int, data: bytes) -> None:
         """Replace the cached fold."""
         with self._writing() as connection:
             self._require(connection, study)
-            connection.execute(delete(tables.snapshots).where(tables.snapshots.c.study == study))
-            connection.execute(insert(tables.snapshots), {"study": study, "seq": seq, "data": data})
+            values = {"study": study, "seq": seq, "data": data}
+            connection.execute(tables.SAVE_SNAPSHOT, values)
 
+    @_lasting
     def record(self, study: str, points: Sequence[Point]) -> None:
         """Add points to learning curves; one of the same trial and step replaces the earlier."""
         for point in points:
             check_finite(point.metrics, f"point of trial {point.trial} at step {point.step}")
-        latest = {(point.trial, point.step): dict(point.metrics) for point in points}
-        old = [{"study_": study, "trial_": trial, "step_": step} for trial, step in latest]
-        new = [
-            {"study": study, "trial": trial, "step": step, "metrics": json.dumps(metrics)}
-            for (trial, step), metrics in latest.items()
+        latest = {(point.trial, point.step): point for point in points}
+        rows = [  # in order, so that two writers never wait for each other
+            {"study": study, "trial": trial, "step": step, "metrics": json.dumps(dict(p.metrics))}
+            for (trial, step), p in sorted(latest.items())
         ]
         with self._writing() as connection:
             self._require(connection, study)
-            if new:
-                connection.execute(tables.FORGET_POINT, old)
-                connection.execute(insert(tables.points), new)
+            if rows:
+                connection.execute(tables.RECORD, rows)
 
+    @_lasting
     def curve(self, study: str, trial: int) -> Sequence[Point]:
         """The recorded points of a trial, by step."""
         table = tables.points
@@ -148,16 +164,15 @@ class SqlStore:
             rows = connection.execute(query).all()
         return [Point(trial, step, json.loads(metrics)) for step, metrics in rows]
 
+    @_lasting
     def heartbeat(self, study: str, driver: str, alive_s: float) -> None:
         """Note that a driver has been alive for `alive_s` seconds."""
-        table = tables.heartbeats
-        beat = update(table).where(table.c.study == study, table.c.driver == driver)
+        values = {"study": study, "driver": driver, "alive_s": alive_s}
         with self._writing() as connection:
             self._require(connection, study)
-            if connection.execute(beat, {"alive_s": alive_s}).rowcount == 0:
-                values = {"study": study, "driver": driver, "alive_s": alive_s}
-                connection.execute(insert(table), values)
+            connection.execute(tables.HEARTBEAT, values)
 
+    @_lasting
     def alive_s(self, study: str) -> float:
         """Seconds that drivers have been alive, over all runs of the study."""
         table = tables.heartbeats
@@ -166,25 +181,26 @@ class SqlStore:
             self._require(connection, study)
             return float(connection.execute(total).scalar() or 0.0)
 
+    @_lasting
     def lease(self, study: str, trial: int, attempt: int, worker: str, for_s: float) -> None:
         """Begin or renew the lease of a trial."""
         values = {"study": study, "trial": trial, "attempt": attempt, "worker": worker}
         with self._writing() as connection:
-            until_s = self._clock() + for_s
-            if connection.execute(tables.LEASE, values | {"until_s": until_s}).rowcount == 0:
-                self._require(connection, study)
+            self._require(connection, study)
+            connection.execute(self._renew, values | {"for_s": for_s})
 
+    @_lasting
     def leases(self, study: str) -> Sequence[Lease]:
         """The leases that nobody has ended, by trial."""
+        table = tables.leases
+        left_s = table.c.until_s - literal_column(self._database.now)
+        query = select(table.c.trial, table.c.attempt, table.c.worker, left_s)
+        query = query.where(table.c.study == study).order_by(table.c.trial)
         with self._reading() as connection:
-            rows = (
-                connection.execute(tables.LEASES, {"study_": study}).all() if self._leased else []
-            )
-            if not rows:
-                self._require(connection, study)
-            now_s = self._clock()
-        return [Lease(*row[:3], left_s=row.until_s - now_s) for row in rows]
+            self._require(connection, study)
+            return [Lease(*row) for row in connection.execute(query)] if self._leased else []
 
+    @_lasting
     def end_lease(self, study: str, trial: int) -> None:
         """Forget the lease of a trial, if there is one."""
         with self._writing() as connection:
@@ -194,40 +210,114 @@ class SqlStore:
 
     @contextmanager
     def lock(self, study: str) -> Iterator[None]:
-        """Hold the study against other drivers on this machine, until the process ends."""
-        with self._reading() as connection:
-            self._require(connection, study)
+        """Hold the study against other drivers, until the process ends."""
+        self._require_study(study)
         with ExitStack() as held:
             try:
-                held.enter_context(hold(self._lock_path(study)))
+                held.enter_context(self._database.hold(study, self._reading))
             except Held as holder:
                 raise UsageError(
                     f"study {study!r} is being run by {holder}. Wait for it to end, stop it, or "
                     f"only look at it: heredity status {study}"
                 ) from None
             except OSError as error:
-                raise StoreError(
-                    f"study {study!r} cannot be locked: {error.strerror} ({error.filename}). Make "
-                    f"the folder writable, or choose another `storage`"
-                ) from error
+                raise _not_lockable(study, error) from error
             yield
 
+    @_lasting
     def holder(self, study: str) -> str | None:
-        """Who drives the study now, on this machine; None if nobody does."""
-        with self._reading() as connection:
-            self._require(connection, study)
-        return holder(self._lock_path(study))
+        """Who drives the study now; None if nobody does."""
+        self._require_study(study)
+        try:
+            return self._database.holder(study, self._reading)
+        except OSError as error:
+            raise _not_lockable(study, error) from error
 
     def close(self) -> None:
         """Let go of the database; the store cannot be used any more."""
         self._connection.close()
         self._engine.dispose()
 
+    # Writing a block ------------------------------------------------------------------------------
+
+    def _write(self, block: _Block) -> int:
+        """Write a block, once: where the connection broke off, write it again, and if it is there
+        after all, well."""
+        unknown: set[str] = set()
+        for _ in range(_ATTEMPTS):
+            transaction = ""
+            try:
+                with self._writing() as connection:
+                    transaction = self._may_follow(connection, block)
+                    self._insert(connection, block)
+                    crash_point("append.before")
+                crash_point("append.after")
+                return block.last
+            except Conflict:
+                if not self._is_written(block, unknown):
+                    raise
+                return block.last
+            except ConnectionLost:
+                unknown.add(transaction)
+                self._reconnect()
+        raise StoreError(
+            f"the connection to {self._database} broke off {_ATTEMPTS} times while a block of "
+            f"{len(block.rows)} events was written. See the server's log, then run the same again"
+        )
+
+    def _may_follow(self, connection: Connection, block: _Block) -> str:
+        """See that the log ends where the block begins. The name of this transaction."""
+        last, transaction = connection.execute(self._last, {"study_": block.study}).one()
+        if block.begins:
+            self._begin(connection, block.study)
+            return str(transaction)
+        if last is None:
+            self._require(connection, block.study)
+        if (last or 0) != block.after:
+            raise Conflict(f"study {block.study!r} stands at event {last}, not {block.after}")
+        return str(transaction)
+
+    def _begin(self, connection: Connection, study: str) -> None:
+        taken = Conflict(f"there is already a study {study!r} in {self._database}")
+        if connection.execute(tables.EXISTS, {"study_": study}).first():
+            raise taken
+        try:
+            connection.execute(insert(tables.studies), {"name": study})
+        except IntegrityError as error:
+            raise taken from error
+
+    def _insert(self, connection: Connection, block: _Block) -> None:
+        rows = [
+            {"study": block.study, "seq": seq, "type": name, "format": format_, "data": data}
+            for seq, (name, format_, data) in enumerate(block.rows, block.after + 1)
+        ]
+        try:
+            if rows:
+                connection.execute(tables.INSERT_EVENTS, rows)
+        except IntegrityError as error:
+            raise Conflict(f"another writer was first in study {block.study!r}") from error
+
+    @_lasting
+    def _is_written(self, block: _Block, transactions: set[str]) -> bool:
+        """Whether one of `transactions` wrote the block: the same rows by another writer do not
+        count."""
+        if not transactions:
+            return False
+        columns = literal_column(self._database.written_by), *tables.READ.selected_columns
+        seq = tables.events.c.seq
+        query = tables.READ.with_only_columns(*columns).where(seq <= block.last)
+        with self._reading() as connection:
+            found = connection.execute(query, {"study_": block.study, "after": block.after}).all()
+        written = [tuple(row[1:]) for row in found if row[0] in transactions]
+        return written == block.rows
+
+    # Transactions ---------------------------------------------------------------------------------
+
     def _connect(self) -> Connection:
         try:
             return self._engine.connect()
         except DBAPIError as error:
-            raise explain(self._path, error) from error
+            raise self._database.explain(error) from error
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -236,37 +326,46 @@ class SqlStore:
                 with self._connection.begin():
                     yield self._connection
             except DBAPIError as error:
-                raise explain(self._path, error) from error
+                if error.connection_invalidated:
+                    raise ConnectionLost(
+                        f"the connection to {self._database} broke off; run the same again"
+                    ) from error
+                raise self._database.explain(error) from error
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """One transaction that is alone in writing from its first statement to its commit."""
+        """One transaction that is begun as the database wants it for writing."""
         if self._read_only:
-            raise UsageError(f"{self._path} was opened to read only")
+            raise UsageError(f"{self._database} was opened to read only")
         with self._reading() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(self._database.begin)
             yield connection
 
-    def _insert(self, connection: Connection, study: str, rows: list[dict[str, object]]) -> None:
-        if not rows:
-            return
-        try:
-            connection.execute(tables.INSERT_EVENTS, rows)
-        except IntegrityError as error:
-            raise Conflict(f"another writer was first in study {study!r}") from error
+    def _reconnect(self) -> None:
+        """Wait for the server to be back. The connection repairs itself when it is used."""
+        give_up = time.monotonic() + RECONNECT_S
+        while True:
+            try:
+                with self._reading() as connection:
+                    connection.execute(text("SELECT 1"))
+                return
+            except StoreError:
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(0.1)
 
-    def _last(self, connection: Connection, study: str) -> int:
-        last = connection.execute(tables.LAST, {"study_": study}).scalar()
-        if last is None:
+    # What is there --------------------------------------------------------------------------------
+
+    @_lasting
+    def _require_study(self, study: str) -> None:
+        with self._reading() as connection:
             self._require(connection, study)
-        return last or 0
 
     def _require(self, connection: Connection, study: str) -> None:
         if connection.execute(tables.EXISTS, {"study_": study}).first() is None:
             names = self._names(connection)
             raise NotFound(
-                f"there is no study {study!r} in {self._path}.{did_you_mean(study, names)}"
+                f"there is no study {study!r} in {self._database}.{did_you_mean(study, names)}"
             )
 
     def _names(self, connection: Connection) -> list[str]:
@@ -275,12 +374,6 @@ class SqlStore:
                 select(tables.studies.c.name).order_by(tables.studies.c.id)
             ).scalars()
         )
-
-    def _lock_path(self, study: str) -> Path:
-        name = quote(study, safe=" ")
-        if len(name) > 100:
-            name = hashlib.sha256(study.encode()).hexdigest()
-        return self._path.with_name(f"{self._path.name}.{name}.lock")
 
     def _check_schema(self) -> None:
         with self._reading() as connection:
@@ -292,7 +385,7 @@ class SqlStore:
             meta = {row.key: row.value for row in connection.execute(select(tables.meta))}
         if int(meta["schema"]) > tables.SCHEMA:
             raise StoreError(
-                f"{self._path} has tables of version {meta['schema']}, made by heredity "
+                f"{self._database} has tables of version {meta['schema']}, made by heredity "
                 f"{meta['heredity']}; this one reads versions up to {tables.SCHEMA}. "
                 f"Upgrade it: pip install --upgrade heredity"
             )
@@ -302,8 +395,9 @@ class SqlStore:
         if self._read_only and tables.meta.name in present:
             return
         if self._read_only:
-            raise NotFound(f"{self._path} holds no studies: nothing has ever been run there")
+            raise NotFound(f"{self._database} holds no studies: nothing has ever been run there")
         with self._writing() as connection:
+            self._database.prepare(connection)
             tables.metadata.create_all(connection)
             if connection.execute(select(tables.meta)).first() is None:
                 values = {"schema": str(tables.SCHEMA), "heredity": version("heredity")}
@@ -311,9 +405,8 @@ class SqlStore:
                 connection.execute(insert(tables.meta), rows)
 
 
-def _rows(study: str, events: Sequence[Event], after: int) -> list[dict[str, object]]:
-    rows = enumerate(map(encode, events), after + 1)
-    return [
-        {"study": study, "seq": seq, "type": name, "format": format_, "data": data}
-        for seq, (name, format_, data) in rows
-    ]
+def _not_lockable(study: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"study {study!r} cannot be locked: {error.strerror} ({error.filename}). Make the folder "
+        f"writable, or choose another `storage`"
+    )

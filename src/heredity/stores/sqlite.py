@@ -1,4 +1,4 @@
-"""What is peculiar to SQLite: opening a file, and saying plainly what is wrong with one.
+"""What is peculiar to SQLite: opening a file, saying plainly what is wrong with one, locks.
 
 Two processes may write: the log is in WAL mode, a writer waits its turn up to `BUSY_TIMEOUT_S`.
 This file knows nothing of tables.
@@ -6,17 +6,24 @@ This file knows nothing of tables.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
+from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from heredity.errors import StoreError
-from heredity.stores.filesystem import NETWORK
+from heredity.stores import lockfile
+from heredity.stores.database import Session
+from heredity.stores.filesystem import NETWORK, filesystem_type
 
 BUSY_TIMEOUT_S = 10.0
 
@@ -55,32 +62,79 @@ _EXPLANATIONS = {
 }
 
 
-def open_engine(path: Path, *, read_only: bool, durable: Durable) -> Engine:
-    """An engine with one connection to the database at `path`, which any thread may use."""
-    if not read_only:
-        _make_folder(path.parent)
-    return create_engine(
-        "sqlite://", creator=lambda: _connect(path, read_only, durable), poolclass=StaticPool
-    )
+@dataclass(frozen=True)
+class Sqlite:
+    """The SQLite database at `path`.
 
+    What has been appended survives the death of any process; with `durable="power"` also the loss
+    of power, at the price of waiting for the disk at each append. `filesystem` tells the kind of
+    file system of a path, `clock` the time in seconds by which leases end.
+    """
 
-def refuse_network(path: Path, filesystem: Callable[[Path], str]) -> None:
-    """`StoreError` where several machines may write, since SQLite's locks do not hold there."""
-    kind = filesystem(path)
-    if kind.lower() in NETWORK:
-        raise StoreError(
-            f"{path} is on a network file system ({kind}), where SQLite can lose what it wrote. "
-            f"Use a path on a local disk as `storage`, or a PostgreSQL database, or the service"
-        )
+    path: Path
+    durable: Durable = "process"
+    filesystem: Callable[[Path], str] = filesystem_type
+    clock: Callable[[], float] = time.time
 
+    begin: ClassVar[str] = "BEGIN IMMEDIATE"
+    now: ClassVar[str] = "now_s()"
+    transaction: ClassVar[str] = "''"
+    written_by: ClassVar[str] = "''"
 
-def explain(path: Path, error: DBAPIError) -> StoreError:
-    """The error with the file's name and what to do about it."""
-    name = getattr(error.orig, "sqlite_errorname", "")
-    for prefix, explanation in _EXPLANATIONS.items():
-        if name.startswith(prefix):
-            return StoreError(f"the database {path} failed: {explanation} ({name}: {error.orig})")
-    return StoreError(f"the database {path} failed: {error.orig}")
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def open_engine(self, *, read_only: bool) -> Engine:
+        """An engine with one connection, which any thread may use. `StoreError` where several
+        machines may write, since SQLite's locks do not hold there."""
+        self._refuse_network()
+        if not read_only:
+            _make_folder(self.path.parent)
+
+        def connect() -> sqlite3.Connection:
+            connection = _connect(self.path, read_only, self.durable)
+            connection.create_function("now_s", 0, self.clock)
+            return connection
+
+        return create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+
+    def prepare(self, connection: Connection) -> None:
+        """Nothing: who writes is alone."""
+
+    def explain(self, error: DBAPIError) -> StoreError:
+        """The error with the file's name and what to do about it."""
+        name = getattr(error.orig, "sqlite_errorname", "")
+        for prefix, explanation in _EXPLANATIONS.items():
+            if name.startswith(prefix):
+                return StoreError(
+                    f"the database {self} failed: {explanation} ({name}: {error.orig})"
+                )
+        return StoreError(f"the database {self} failed: {error.orig}")
+
+    @contextmanager
+    def hold(self, study: str, session: Session) -> Iterator[None]:
+        """Hold a study against other drivers on this machine, or raise `Held`."""
+        with lockfile.hold(self._lock_path(study)):
+            yield
+
+    def holder(self, study: str, session: Session) -> str | None:
+        """Who holds a study on this machine; None if nobody does."""
+        return lockfile.holder(self._lock_path(study))
+
+    def _lock_path(self, study: str) -> Path:
+        name = quote(study, safe=" ")
+        if len(name) > 100:
+            name = hashlib.sha256(study.encode()).hexdigest()
+        return self.path.with_name(f"{self.path.name}.{name}.lock")
+
+    def _refuse_network(self) -> None:
+        kind = self.filesystem(self.path)
+        if kind.lower() in NETWORK:
+            raise StoreError(
+                f"{self} is on a network file system ({kind}), where SQLite can lose what it "
+                f"wrote. Use a path on a local disk as `storage`, or a PostgreSQL database, or the "
+                f"service"
+            )
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ nothing of connections.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     Float,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     bindparam,
     delete,
     func,
@@ -67,7 +69,7 @@ points = Table(
     metadata,
     _study_column(),
     Column("trial", Integer, primary_key=True, autoincrement=False),
-    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
     Column("metrics", Text, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -98,23 +100,24 @@ READ = (
     .where(events.c.study == _study, events.c.seq > bindparam("after"))
     .order_by(events.c.seq)
 )
-LEASES = (
-    select(leases.c.trial, leases.c.attempt, leases.c.worker, leases.c.until_s)
-    .where(leases.c.study == _study)
-    .order_by(leases.c.trial)
-)
 END_LEASE = delete(leases).where(leases.c.study == _study, leases.c.trial == bindparam("trial_"))
-LEASE = text(
+
+
+def upsert(table: Table, **expressions: str) -> TextClause:
+    """Insert a row, or replace the one that has its key; alike in both databases.
+
+    Every column is a parameter of its name, but for those given as SQL.
     """
-    INSERT INTO leases (study, trial, attempt, worker, until_s)
-    SELECT name, :trial, :attempt, :worker, :until_s FROM studies WHERE name = :study
-    ON CONFLICT (study, trial) DO UPDATE
-    SET attempt = excluded.attempt, worker = excluded.worker, until_s = excluded.until_s
-    """
-)
-"""No row, where there is no such study."""
-FORGET_POINT = delete(points).where(
-    points.c.study == _study,
-    points.c.trial == bindparam("trial_"),
-    points.c.step == bindparam("step_"),
-)
+    names = [column.name for column in table.columns if column.server_default is None]
+    key = {column.name for column in table.primary_key}
+    values = ", ".join(expressions.get(name, f":{name}") for name in names)
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    return text(
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}) "
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {replaced}"
+    )
+
+
+SAVE_SNAPSHOT = upsert(snapshots)
+RECORD = upsert(points)
+HEARTBEAT = upsert(heartbeats)
