@@ -24,7 +24,7 @@ import numpy as np
 
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
-from heredity.driver import lost_with_driver
+from heredity.driver import lost_with_driver, paused
 from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
@@ -36,7 +36,7 @@ from heredity.executors.program import BEST, Rows, VectorTrainable, setting_of
 from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
-from heredity.pulse import Pulse
+from heredity.pulse import EVERY_S, Pulse
 from heredity.settings import Settings
 from heredity.upkeep import over_limit, sweep
 
@@ -65,7 +65,8 @@ class Trained:
 
 
 class RoundDriver:
-    """Drives one study on one vectorized executor, like `Driver`.
+    """Drives one study on one vectorized executor, like `Driver`; waits, too, while a person has
+    it paused.
 
     Attributes:
         stopping: set by `stop`: no round begins, and `run` returns when all is in the log.
@@ -89,6 +90,7 @@ class RoundDriver:
         self.checkpoints = checkpoints
         self.settings = settings
         self.stopping = False
+        self._gave_up = False
         self._show = show
         self._new_best = new_best
         self._pulse = Pulse(log.store, log.study)
@@ -121,7 +123,7 @@ class RoundDriver:
             self._recover()
             going_on = True
             while going_on and not self.stopping:
-                going_on = self._next()
+                going_on = self._next() or self._wait()
             self._flush()
             self._pulse.beat()
             self._show(self)
@@ -132,9 +134,12 @@ class RoundDriver:
 
     def _next(self) -> bool:
         """One turn: a round, or what is to be done between rounds. False when there is no more."""
+        if self.log.population.status == "paused":
+            return False
         if reason := over_limit(self.log.population, self.settings):
             self._flush()
             self.log.append([ev.StudyPaused(reason)])
+            self._gave_up = True
             return False
         if training := _trains(self._decide()):
             self._round(training)
@@ -145,9 +150,21 @@ class RoundDriver:
         if not _trains(events):
             with suppress(Conflict):
                 self.log.append(events)
+                self._gave_up = paused(events)
             for trial in list(self.log.population.waiting):
                 self._evaluate(trial)
         return bool(events) and self.log.population.status in ("running", "stopping")
+
+    def _wait(self) -> bool:
+        """While a person has the study paused, look again now and then. False if that is not so."""
+        if self.log.population.status != "paused" or self._gave_up:
+            return False
+        self._flush()
+        self._pulse.beat()
+        self._show(self)
+        time.sleep(EVERY_S)
+        self.log.refresh()
+        return True
 
     def _decide(self) -> list[ev.Event]:
         d, finals = self.definition, self.settings.finals
