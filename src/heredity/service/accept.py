@@ -35,7 +35,7 @@ def check_failed(study: OpenStudy, report: Failed) -> None:
 def _known(study: OpenStudy, report: Completed | Failed) -> Trial:
     """The trial, one of whose attempts the report is about."""
     population = study.log.population
-    if report.trial >= len(population) or report.attempt > population.attempt_of(report.trial):
+    if not 0 <= report.trial < len(population) or _is_news(study, report):
         study.log.refresh()
     trial = population.trial(report.trial)
     if not 0 <= report.attempt <= population.attempt_of(report.trial):
@@ -43,6 +43,11 @@ def _known(study: OpenStudy, report: Completed | Failed) -> Trial:
     if not (math.isfinite(report.elapsed_s) and report.elapsed_s >= 0):
         raise UsageError(f"elapsed_s is a time in seconds, not {report.elapsed_s}")
     return trial
+
+
+def _is_news(study: OpenStudy, report: Completed | Failed) -> bool:
+    """Whether another process must have started this attempt."""
+    return report.attempt > study.log.population.attempt_of(report.trial)
 
 
 def _check_saved(root: Path, trial: Trial, attempt: int, saved: Checkpoint) -> None:

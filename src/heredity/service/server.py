@@ -1,4 +1,4 @@
-"""The server: an address to listen on, and a life that ends on a signal, requests answered first."""
+"""The server: an address to listen on, and a life that ends on a signal, open requests first."""
 
 from __future__ import annotations
 
