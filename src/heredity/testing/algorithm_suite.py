@@ -140,11 +140,11 @@ class AlgorithmSuite:
     # ------------------------------------------------------------------ misfortune
 
     @pytest.mark.parametrize("seed", range(4))
-    def test_failures_divergence_and_restarts_are_survived(
+    def test_failures_divergence_stops_and_restarts_are_survived(
         self, algorithm: Algorithm, seed: int
     ) -> None:
         """No member is lost, and what was spent is what was charged."""
-        befalls = mishaps(seed, error=0.1, lost=0.05, timeout=0.05, diverged=0.1)
+        befalls = mishaps(seed, error=0.1, lost=0.05, timeout=0.05, diverged=0.1, stopped=0.1)
         play = self.play(algorithm, order=seed, mishaps=befalls, seed=seed)
         self.play_on(play, restart_every=7)
         assert play.population.status == "ended"
@@ -172,7 +172,7 @@ class AlgorithmSuite:
         """`retains` covers what later decisions use: they are the same when all is kept. And the
         best stays."""
         options: dict[str, Any] = {
-            "mishaps": mishaps(seed, error=0.05, diverged=0.05),
+            "mishaps": mishaps(seed, error=0.05, diverged=0.05, stopped=0.05),
             "speeds": speeds,
             "order": seed,
             "seed": seed,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,9 @@ from heredity.evolution.trial import Checkpoint, Trial
 from heredity.evolution.view import View
 from heredity.testing.toys import Run
 
-Mishap = Literal["error", "lost", "timeout", "diverged"]
+Mishap = Literal["error", "lost", "timeout", "diverged", "stopped"]
+"""An attempt fails, diverges, or is stopped after half of its steps."""
+
 NO_FINALS = Finals(count=0, evaluations=0)
 
 
@@ -144,13 +147,17 @@ class Play:
         mishap = self._mishaps(trial)
         if mishap == "diverged":
             return ev.TrialDiverged(trial.id, trial.attempt, "nan")
-        if mishap is not None:
+        if mishap is not None and mishap != "stopped":
             return ev.TrialFailed(trial.id, trial.attempt, mishap, "a mishap")
+        early = mishap == "stopped" and trial.steps > 1
+        reached = trial.start + trial.steps // 2 if early else trial.stop
+        trial = replace(trial, stop=reached)
         source = None if trial.weights_from is None else self.states[trial.weights_from]
         score, state = self._run(trial, source)
         if not math.isfinite(score):
             return ev.TrialDiverged(trial.id, trial.attempt, repr(score))
-        return self._finished(trial, score, state)
+        finished = self._finished(trial, score, state)
+        return _stopped(finished, reached) if early else finished
 
     def _finished(self, trial: Trial, score: float, state: Any) -> ev.TrialFinished:
         checkpoint = None
@@ -165,6 +172,11 @@ class Play:
             {self.definition.objectives[0].name: score} if measured else {},
             checkpoint,
         )
+
+
+def _stopped(finished: ev.TrialFinished, reached: int) -> ev.TrialStopped:
+    f = finished
+    return ev.TrialStopped(f.trial, f.attempt, reached, f.score, f.metrics, f.checkpoint)
 
 
 def play(
