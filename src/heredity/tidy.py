@@ -13,7 +13,7 @@ from pathlib import Path
 
 from heredity.checkpoints.local import LocalCheckpoints
 from heredity.log import Log
-from heredity.stores import open_store
+from heredity.stores import folder_of, open_store
 from heredity.stores.base import Store
 from heredity.upkeep import sweep
 
@@ -24,7 +24,7 @@ def collect(name: str, storage: str | Path = "runs") -> int:
     Raises `NotFound` if there is no such study, and `UsageError` while it runs.
     """
     with _held(name, storage) as store:
-        checkpoints = LocalCheckpoints(_folder(name, storage) / "checkpoints")
+        checkpoints = LocalCheckpoints(folder_of(name, storage) / "checkpoints")
         freed_bytes = sweep(Log(store, name), checkpoints)
         checkpoints.remove_spares()
         return freed_bytes
@@ -37,7 +37,7 @@ def remove(name: str, storage: str | Path = "runs") -> None:
     """
     with _held(name, storage) as store:
         store.remove(name)
-        shutil.rmtree(_folder(name, storage), ignore_errors=True)
+        shutil.rmtree(folder_of(name, storage), ignore_errors=True)
 
 
 @contextmanager
@@ -50,7 +50,3 @@ def _held(name: str, storage: str | Path) -> Iterator[Store]:
             yield store
     finally:
         store.close()
-
-
-def _folder(name: str, storage: str | Path) -> Path:
-    return Path(storage).absolute() / name

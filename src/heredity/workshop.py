@@ -37,7 +37,7 @@ from heredity.result import Result
 from heredity.round_driver import RoundDriver
 from heredity.settings import Live, Settings
 from heredity.signals import graceful
-from heredity.stores import open_store
+from heredity.stores import folder_of, open_store
 from heredity.stores.base import Store
 from heredity.trainables.check import check
 from heredity.trainables.revive import revive
@@ -211,7 +211,7 @@ class Workshop:
         """Where the study's checkpoints and logs lie."""
         if str(self.storage) == ":memory:":
             return Path(tempfile.mkdtemp(prefix="heredity-")) / self.name
-        return Path(self.storage).absolute() / self.name
+        return folder_of(self.name, self.storage)
 
     @cached_property
     def checkpoints(self) -> LocalCheckpoints:
@@ -278,5 +278,5 @@ class Workshop:
 def open_result(name: str, storage: str | Path) -> Result:
     """See `heredity.open`."""
     store = open_store(storage, read_only=True)
-    checkpoints = LocalCheckpoints(Path(storage).absolute() / name / "checkpoints")
+    checkpoints = LocalCheckpoints(folder_of(name, storage) / "checkpoints")
     return Result(Log(store, name), checkpoints)

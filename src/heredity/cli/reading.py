@@ -117,13 +117,14 @@ def logs(
 ) -> None:
     """Print what a trial wrote, and how it failed if it did."""
     from heredity.executors.output import trial_log
+    from heredity.stores import folder_of
 
     name, number = (None, study) if trial is None else (study, trial)
     if not number.isdigit():
         raise UsageError(f"TRIAL is a trial's number, not {number!r}; `heredity trials` lists them")
     result = opened(name, storage)
     record = result.population.trial(int(number))
-    log = trial_log(Path(storage) / result.name / "logs", record.id)
+    log = trial_log(folder_of(result.name, storage) / "logs", record.id)
     if log is not None and log.exists():
         print(log.read_text(errors="replace"), end="")
     else:
