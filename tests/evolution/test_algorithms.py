@@ -9,8 +9,10 @@ import itertools
 import pytest
 
 from heredity.evolution.budget import Steps
+from heredity.evolution.early_stopping import Stopping
 from heredity.evolution.exploit import Deadband, Tournament, Truncation, TTest
 from heredity.evolution.explore import Perturb
+from heredity.evolution.generational import Generational
 from heredity.evolution.pbt import PBT
 from heredity.evolution.random_search import RandomSearch
 from heredity.evolution.ready import Every
@@ -62,6 +64,12 @@ MORE = [
     PBT(ready=Every(0), measure=0.5),
     PBT(ready=Every(0), measure=0.5, mode="sync", average=2),
 ]
+GENERATIONAL = [
+    Generational(),
+    Generational(Resample(), crossover=0.5),
+    Generational(None, crossover=1.0, weights=(2.0,)),
+]
+STOPPING = [Stopping(PBT(average=2, ready=Every(0))), Stopping(Generational())]
 
 
 class TestPBT(AlgorithmSuite):
@@ -72,6 +80,18 @@ class TestPBT(AlgorithmSuite):
     @pytest.fixture(autouse=True)
     def _latest_grows_old(self, algorithm, monkeypatch):
         monkeypatch.setattr(self.__class__, "same_step", algorithm.compare == "same step")
+
+
+class TestGenerational(AlgorithmSuite):
+    @pytest.fixture(params=GENERATIONAL, ids=str)
+    def algorithm(self, request):
+        return request.param
+
+
+class TestStopping(AlgorithmSuite):
+    @pytest.fixture(params=STOPPING, ids=str)
+    def algorithm(self, request):
+        return request.param
 
 
 class TestRandomSearch(AlgorithmSuite):
