@@ -91,6 +91,8 @@ class Conflict(HeredityError):
 class IllegalEvent(HeredityError):
     """An event that the study's state does not allow; the state is unchanged."""
 
+    http_status = 409
+
 
 class AlgorithmStuck(HeredityError):
     """The algorithm proposes nothing although nothing runs and the study is not done."""
