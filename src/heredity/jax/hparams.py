@@ -100,7 +100,7 @@ class Hparams:
         steps = np.zeros(population) if round.ramp_steps is None else round.ramp_steps
         before = round.hparams if round.ramp_from is None else round.ramp_from
         return {"steps": np.asarray(steps, np.int32)} | {
-            name: tuple(self._place(name, ends[name]) for ends in (before, round.hparams))
+            name: tuple(self._places(name, ends[name]) for ends in (before, round.hparams))
             for name in self._ramped
         }
 
@@ -115,22 +115,22 @@ class Hparams:
             between[name] = jnp.where(there, values[name], way.astype(self.dtypes[name]))
         return between
 
-    def _place(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
-        parameter = self.space[name]
-        real = jax.dtypes.canonicalize_dtype(float)
-        places = [_place(parameter, value) for value in np.asarray(values).tolist()]
-        return np.asarray(places, real)
+    def _places(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        places = _places(self.space[name], np.asarray(values))
+        return np.asarray(places, jax.dtypes.canonicalize_dtype(float))
 
 
-def _place(parameter: Any, value: Any) -> float:
-    """Where a traced value lies on its parameter's scale; an ordered choice, by its index."""
-    if isinstance(parameter, Ordinal):
-        return float(value if _by_index(parameter) else parameter.index(value))
-    return float(parameter.axis.warp(parameter.clip(value)))
+def _places(parameter: Any, values: NDArray[Any]) -> Any:
+    """Where traced values lie on their parameter's scale; ordered choices, by their index."""
+    if not isinstance(parameter, Ordinal):
+        return _WARP[type(parameter)](np.clip(values, *parameter.bounds))
+    if _by_index(parameter):
+        return values
+    return (values[:, None] == np.array(parameter.choices)).argmax(axis=1)
 
 
 def _value(parameter: Any, place: Any) -> Any:
-    """The inverse of `_place`, for traced places; whole numbers and choices round."""
+    """The inverse of `_places`, for traced places; whole numbers and choices round."""
     if isinstance(parameter, Ordinal):
         index = jnp.floor(place + 0.5).astype(jnp.int32)
         return index if _by_index(parameter) else _table(parameter.choices)[index]
@@ -151,6 +151,14 @@ def _table(choices: Sequence[Any]) -> Any:
 def _same(place: Any) -> Any:
     return place
 
+
+_WARP: dict[type, Any] = {
+    Uniform: _same,
+    Integer: _same,
+    LogUniform: np.log,
+    LogInteger: np.log,
+    ReverseLogUniform: lambda value: -np.log1p(-value),
+}
 
 _UNWARP: dict[type, Any] = {
     Uniform: _same,
