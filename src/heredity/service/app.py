@@ -21,7 +21,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from heredity.errors import HeredityError
-from heredity.service import files, reading, working
+from heredity.service import files, people, reading, working
 from heredity.service.guard import Guard
 from heredity.service.studies import Studies
 from heredity.service.wire import Problem
@@ -70,7 +70,7 @@ def app(
     application.add_exception_handler(HTTPException, _http)
     application.add_exception_handler(Exception, _unforeseen)
     application.add_api_route("/health", _health, tags=["service"])
-    for router in (reading.router, working.router, files.router):
+    for router in (reading.router, working.router, files.router, people.router):
         application.include_router(router)
     return application
 

@@ -152,6 +152,8 @@ class Clerk:
                 except Exception as error:
                     request.error = error
             batch[0].loop.call_soon_threadsafe(_deliver, batch)
+        if study is not None:
+            study.checkpoints.remove_spares()
 
     def _next_batch(self) -> list[_Request]:
         """The requests that wait, at least one; none at the end."""
