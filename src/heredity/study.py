@@ -165,9 +165,52 @@ class Study:
         """
         return self._workshop.check(steps, workers)
 
+    # What a person may do, also while another process runs the study. It is read there within
+    # about a second. What is so already is no error.
+
+    def pause(self, reason: str = "by a person") -> None:
+        """Start nothing new until `resume`; what runs is finished. `run` waits meanwhile.
+
+        Raises `NotFound` if the study was never run, `UsageError` if it has ended.
+        """
+        from heredity import hands
+
+        hands.pause(self._workshop.log(), reason)
+
+    def resume(self) -> None:
+        """Go on with a study that is paused, or was stopped. `UsageError` if it used its budget."""
+        from heredity import hands
+
+        hands.resume(self._workshop.log())
+
+    def stop(self, reason: str = "stopped by a person") -> None:
+        """End the study once what runs is finished and the finalists are measured again."""
+        from heredity import hands
+
+        hands.stop(self._workshop.log(), reason)
+
+    def pin(self, trial: int) -> None:
+        """Keep a trial's checkpoint until `unpin`. `NotFound` if it has none."""
+        from heredity import hands
+
+        hands.pin(self._workshop.log(), trial)
+
+    def unpin(self, trial: int) -> None:
+        """Take the pin off; the checkpoint goes when nothing else wants it."""
+        from heredity import hands
+
+        hands.unpin(self._workshop.log(), trial)
+
+    def change_bounds(self, name: str, low: float, high: float) -> None:
+        """Draw and move one hparam within other bounds from here on; members keep the value they
+        have until they next explore. `SpaceError` for bounds that it cannot have."""
+        from heredity import hands
+
+        hands.change_bounds(self._workshop.log(), name, low, high)
+
     def inject(self, hparams: Mapping[str, Any], weights_from: int | None = None) -> None:
         """Ask for a trial with these hparams: the weakest of the next members to start carries it
-        out, also while another process runs the study.
+        out. It begins the study if it has not begun.
 
         Args:
             hparams: complete; outside the prior is fine, outside the bounds is not.

@@ -15,16 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from heredity import hands
 from heredity.checkpoints.local import LocalCheckpoints, point_best
 from heredity.driver import Driver
-from heredity.errors import Conflict, HeredityError, NotFound, TrainingError, UsageError
+from heredity.errors import Conflict, HeredityError, TrainingError, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.budget import Limit
 from heredity.evolution.decide import failure_limit
 from heredity.evolution.definition import Definition, generator
 from heredity.evolution.population import Population
 from heredity.evolution.trial import Checkpoint, Trial
-from heredity.evolution.view import bounded
 from heredity.executors.base import Executor, Workload
 from heredity.executors.processes import Processes
 from heredity.executors.program import OutOfMemory, VectorTrainable
@@ -99,15 +99,11 @@ class Workshop:
         if self.name not in self.store.studies():
             self.definition.space.check(hparams)  # before anything is written
             self.begin()
-        log = Log(self.store, self.name)
-        checked = bounded(self.definition.space, log.population).check(hparams)
-        if weights_from is not None and not log.population.has_checkpoint(weights_from):
-            raise NotFound(f"trial {weights_from} has no checkpoint to begin from")
-        log.append_after_others(
-            lambda population: [
-                ev.TrialInjected(population.next_injection(), checked, weights_from)
-            ]
-        )
+        hands.inject(self.log(), hparams, weights_from)
+
+    def log(self) -> Log:
+        """The study's log as it is now, for what a person does to it."""
+        return Log(self.store, self.name)
 
     def _drive(self, log: Log, executor: AnyExecutor, live: Live, opened: ExitStack) -> Log:
         """Drive the study as far as it goes; the log, which may have been opened anew."""
@@ -272,7 +268,7 @@ class Workshop:
     @property
     def result(self) -> Result:
         """See `Study.result`."""
-        return self._result(Log(self.store, self.name))
+        return self._result(self.log())
 
 
 def open_result(name: str, storage: str | Path) -> Result:

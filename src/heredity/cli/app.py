@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heredity.cli import reading, running, study_files, tidying
+from heredity.cli import reading, running, steering, study_files, tidying
 from heredity.cli.output import INTERRUPTED, say
 from heredity.errors import HeredityError, TrainingError
 
@@ -52,6 +52,13 @@ for command in (
     reading.logs,
     reading.schedule,
     reading.export,
+    steering.pause,
+    steering.resume,
+    steering.stop,
+    steering.inject,
+    steering.pin,
+    steering.unpin,
+    steering.bounds,
     tidying.gc,
     tidying.rm,
 ):
