@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import heredity as hd
-from evolution.test_algorithms import MORE, ROWS, short
+from evolution.test_algorithms import GENERATIONAL, MORE, ROWS, STOPPING, short
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.evolution.rounds import as_round, expand, outcomes_of, proposals_of
@@ -92,8 +92,8 @@ class TestAgreement:
         assert folded.kept.values.tobytes() == result.population.kept.values.tobytes()
 
 
-TABLE = [*ROWS, *MORE, hd.RandomSearch()]
-SYNCHRONOUS = [row for row in TABLE if getattr(row, "mode", "sync") == "sync"]
+TABLE = [*ROWS, *MORE, *GENERATIONAL, *STOPPING, hd.RandomSearch()]
+SYNCHRONOUS = [row for row in TABLE if getattr(row, "mode", "") == "sync"] + [hd.RandomSearch()]
 
 
 class TestAlgorithms:
