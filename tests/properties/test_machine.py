@@ -91,6 +91,14 @@ class Study(RuleBasedStateMachine):
 
     @precondition(running_ones)
     @rule(data=st.data(), score=st.floats(-10, 10), share=st.floats(0, 1))
+    def measure(self, data, score, share):
+        trial = data.draw(st.sampled_from(running_ones(self)))
+        record = self.population.trial(trial)
+        step, metric = record.start + int(share * record.steps), self.population.names[0]
+        self.append(ev.TrialMeasured(trial, record.attempt, step, {metric: score}))
+
+    @precondition(running_ones)
+    @rule(data=st.data(), score=st.floats(-10, 10), share=st.floats(0, 1))
     def stop_early(self, data, score, share):
         trial = data.draw(st.sampled_from(running_ones(self)))
         record = self.population.trial(trial)

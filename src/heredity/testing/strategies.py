@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Finals, Limit, Seconds, Steps, Trials
+from heredity.evolution.early_stopping import Median, Stopping
 from heredity.evolution.events import Event, StudyResumed
 from heredity.evolution.exploit import Deadband, Exploit, Tournament, Truncation, TTest
 from heredity.evolution.explore import Explore, Perturb
+from heredity.evolution.generational import Generational
 from heredity.evolution.pbt import PBT
 from heredity.evolution.population import Population
 from heredity.evolution.random_search import RandomSearch
@@ -164,7 +166,7 @@ def explores() -> st.SearchStrategy[Explore | Move[Any] | None]:
 
 
 def algorithms() -> st.SearchStrategy[Algorithm]:
-    """`PBT` with all its options, and `RandomSearch`."""
+    """`PBT` and `Generational` with all their options, `RandomSearch`, and all with `Stopping`."""
     pbt = st.builds(
         PBT,
         exploit=exploits(),
@@ -177,7 +179,15 @@ def algorithms() -> st.SearchStrategy[Algorithm]:
         ramp=st.sampled_from([0.0, 0.5]),
         measure=st.sampled_from([1.0, 0.5]),
     )
-    return pbt | st.builds(RandomSearch, average=st.integers(1, 3))
+    generational = st.builds(
+        Generational,
+        explore=explores(),
+        crossover=st.sampled_from([0.0, 0.5, 1.0]),
+        weights=st.sampled_from([None, (0.5,)]),
+    )
+    alone = pbt | generational | st.builds(RandomSearch, average=st.integers(1, 3))
+    rules = st.builds(Median, after=st.sampled_from([0, 0.5, 3]), others=st.integers(1, 3))
+    return alone | st.builds(Stopping, alone, rules)
 
 
 @st.composite
@@ -190,7 +200,9 @@ def plays(draw: st.DrawFn, algorithm: st.SearchStrategy[Algorithm] | None = None
         interval=draw(st.integers(3, 10)),
         seed=draw(st.integers(0, 9)),
     )
-    rates = {kind: draw(st.sampled_from([0.0, 0.1])) for kind in ("error", "lost", "diverged")}
+    rates = {
+        kind: draw(st.sampled_from([0.0, 0.1])) for kind in ("error", "lost", "diverged", "stopped")
+    }
     return Play(
         definition,
         draw(st.sampled_from(BUDGETS)),
