@@ -36,7 +36,7 @@ def _module(name: str, folder: Path) -> ModuleType:
         importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end its process
         raise _failure(name, folder, error) from error
     _require_from(folder, name, module)
     return module
@@ -53,7 +53,7 @@ def _require_from(folder: Path, name: str, module: ModuleType) -> None:
         )
 
 
-def _failure(name: str, folder: Path, error: Exception) -> UsageError:
+def _failure(name: str, folder: Path, error: BaseException) -> UsageError:
     if (
         isinstance(error, ModuleNotFoundError)
         and error.name
@@ -66,7 +66,7 @@ def _failure(name: str, folder: Path, error: Exception) -> UsageError:
     return failure
 
 
-def _frames(error: Exception) -> str:
+def _frames(error: BaseException) -> str:
     """The error's traceback without the import system's own frames."""
     frame = error.__traceback__
     while frame is not None and _is_ours(frame.tb_frame.f_code.co_filename):

@@ -13,8 +13,10 @@ from types import NoneType
 from typing import Any, get_args
 
 from heredity.evolution.budget import Seconds, Steps, Target, Trials
+from heredity.evolution.early_stopping import Median, Stopping
 from heredity.evolution.exploit import Deadband, Tournament, Truncation, TTest
 from heredity.evolution.explore import Perturb
+from heredity.evolution.generational import Generational
 from heredity.evolution.pbt import PBT
 from heredity.evolution.random_search import RandomSearch
 from heredity.evolution.ready import Every
@@ -42,8 +44,8 @@ PARAMETERS = (
     *(Ordinal, Categorical, Constant),
 )
 MOVES = Scale, Shift, Neighbour, Resample, Keep
-STRATEGIES = Truncation, Tournament, TTest, Deadband, Perturb, Every
-ALGORITHMS = PBT, RandomSearch
+STRATEGIES = Truncation, Tournament, TTest, Deadband, Perturb, Every, Median
+ALGORITHMS = PBT, Generational, RandomSearch, Stopping
 EXECUTORS = Inline, Processes, Vectorized
 
 KINDS: dict[str, Any] = {

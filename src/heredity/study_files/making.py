@@ -59,9 +59,11 @@ class Maker:
         return self._made("executor") if "executor" in self.data else None
 
     def _made(self, name: str) -> Any:
-        if name != "space" and self._is_wrong((name,)):
+        if name in _PIECEWISE:
+            return _PIECEWISE[name](self, name)
+        if self._is_wrong((name,)):
             return None
-        return _MAKERS[name](self, name) if name in _MAKERS else self.data[name]
+        return _WHOLE[name](self, name) if name in _WHOLE else self.data[name]
 
     # ------------------------------------------------------------------ by key
 
@@ -79,11 +81,11 @@ class Maker:
         return [Objective(metric, direction) for direction, metric in words]  # type: ignore[arg-type]
 
     def _budget(self, name: str) -> Any:
-        given = self.data[name]
+        given = self.data[name] if isinstance(self.data[name], Mapping) else {}
         limits: Any = [
             self._try((name, key), functools.partial(LIMITS[key], given[key]))
             for key in LIMITS
-            if key in given
+            if key in given and not self._is_wrong((name, key))
         ]
         return None if self._is_wrong((name,)) else self._try((name,), lambda: as_budget(limits))
 
@@ -99,18 +101,19 @@ class Maker:
         made = {name: self._parameter(table, ("space", name)) for name, table in given.items()}
         return None if self._is_wrong(("space",)) else self._try(("space",), lambda: Space(made))
 
-    def _parameter(self, table: Mapping[str, Any], path: Path) -> Any:
+    def _parameter(self, table: Any, path: Path) -> Any:
         """An hparam that could stand in a space under its name."""
-        made = None if self._is_wrong(path) else self._object(table, path)
+        made = self._object(table, path)
         if made is not None:
             self._try(path, lambda: Space({str(path[-1]): made}))
         return made
 
     def _initial(self, name: str) -> Any:
         space, given = self.space, self.data[name]
-        if space is not None:
+        if space is not None and isinstance(given, list):
             for index, hparams in enumerate(given):
-                self._try((name, index), functools.partial(space.check_partial, hparams))
+                if not self._is_wrong((name, index)):
+                    self._try((name, index), functools.partial(space.check_partial, hparams))
         return given
 
     def _table(self, name: str) -> Any:
@@ -148,16 +151,21 @@ class Maker:
 
     # ------------------------------------------------------------------ any object
 
-    def _object(self, table: Mapping[str, Any], path: Path) -> Any:
-        """An object of the class that the table's `type` names."""
-        cls = KINDS[table["type"]]
-        count, fields = len(self.problems), fields_of(cls)
+    def _object(self, table: Any, path: Path) -> Any:
+        """An object of the class that the table's `type` names; None if anything in it is wrong.
+        Also then what it holds is made, to find all that is wrong."""
+        given = table if isinstance(table, Mapping) else {}
+        kind = given.get("type")
+        cls: Any = KINDS.get(kind) if isinstance(kind, str) else None
+        fields = {} if cls is None else fields_of(cls)
         values = {
             name: self._value(fields[name], value, (*path, name))
-            for name, value in table.items()
-            if name != "type"
+            for name, value in given.items()
+            if name in fields
         }
-        return None if len(self.problems) > count else self._try(path, lambda: cls(**values))
+        if cls is None or self._is_wrong(path):
+            return None
+        return self._try(path, lambda: cls(**values))
 
     def _value(self, field: Field, value: Any, path: Path) -> Any:
         if isinstance(value, Mapping) and value.get("type") in KINDS:
@@ -183,34 +191,41 @@ class Maker:
         for part in path:
             value = value[part]
         words = re.findall(r"\w+", text)
-        known = _below(path, value, deep=bool(path))
-        named = [(words.index(p[-1]), p) for p in known if p[-1] in words]
-        return min(named)[1] if named else path
+        known = dict(_below(path, value, deep=bool(path)))
+        quoting = [
+            key for key, inner in known.items() if isinstance(inner, str) and repr(inner) in text
+        ]
+        named = sorted((key for key in known if key[-1] in words), key=lambda k: words.index(k[-1]))
+        return next(iter([*quoting, *named]), path)
 
     def _is_wrong(self, path: Path) -> bool:
         """Whether something is wrong at or below a key."""
         return any(problem.path[: len(path)] == path for problem in self.problems)
 
 
-def _below(path: Path, value: Any, deep: bool) -> Iterator[Path]:
-    """The paths of a table's keys and, going deep, of those of the tables in it."""
+def _below(path: Path, value: Any, deep: bool) -> Iterator[tuple[Path, Any]]:
+    """A table's keys and their values and, going deep, those of the tables in it."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield (*path, name)
+            yield (*path, name), inner
             if deep:
                 yield from _below((*path, name), inner, deep)
 
 
-_MAKERS: dict[str, Callable[[Maker, str], Any]] = {
+_PIECEWISE: dict[str, Callable[[Maker, str], Any]] = {
+    "space": Maker._space,
+    "budget": Maker._budget,
+    "algorithm": Maker._table,
+    "executor": Maker._table,
+    "initial": Maker._initial,
+}
+"""Of the keys of which parts are made, and so checked, also when others are wrong."""
+
+_WHOLE: dict[str, Callable[[Maker, str], Any]] = {
     "name": Maker._name,
     "storage": Maker._storage,
     "objective": Maker._objective,
-    "budget": Maker._budget,
-    "space": Maker._space,
-    "initial": Maker._initial,
-    "algorithm": Maker._table,
-    "executor": Maker._table,
     "trainable": Maker._trainable,
     "command": Maker._command,
 }
-"""Of the keys whose values are not what `Study` takes."""
+"""Of the other keys whose values are not what `Study` takes."""

@@ -26,6 +26,9 @@ REHEARSED = 4_000
 
 LEAST_MEMBERS = 8
 
+TURNS = 50
+"""Rehearsed of each member where the budget does not say."""
+
 NOISE = 0.1
 """The standard deviation of a made-up score, of which a trial adds at most one."""
 
@@ -79,7 +82,7 @@ def _command_line(study: Study, first: Trial) -> str | None:
 def rehearse(d: Definition, budget: Sequence[Limit], slots: int) -> Population:
     """A population at its end, or well on the way there, with made-up scores and members of even
     speed; smaller than the one asked for if that has very many trials."""
-    turns = max(1, (expected_trials(d, budget) or REHEARSED) // d.population)
+    turns = max(1, (expected_trials(d, budget) or TURNS * d.population) // d.population)
     members = min(d.population, max(LEAST_MEMBERS, REHEARSED // turns))
     smaller = replace(d, population=members, initial=d.initial[:members])
     limit = Steps(steps) if (steps := steps_per_lane(budget)) else Trials(turns * members)

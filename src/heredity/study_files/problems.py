@@ -41,7 +41,14 @@ def shape_problems(data: Mapping[str, Any], errors: Errors) -> Iterator[Problem]
     for error in errors:
         by_path.setdefault(_keys(data, error), []).append(error)
     for path, group in by_path.items():
-        yield Problem(path, _WORDS.get(group[0]["type"], _wrong_value)(data, path, group))
+        if not _is_within(path, by_path, group[0]["input"]):
+            yield Problem(path, _WORDS.get(group[0]["type"], _wrong_value)(data, path, group))
+
+
+def _is_within(path: Path, others: Iterable[Path], value: Any) -> bool:
+    """Whether an array is wrong only for what is wrong in it: that it is no text, say, is not."""
+    inner = any(len(other) > len(path) and other[: len(path)] == path for other in others)
+    return inner and isinstance(value, list)
 
 
 def dotted(path: Path) -> str:
@@ -66,7 +73,13 @@ def _keys(data: Any, error: Mapping[str, Any]) -> Path:
         in_array = isinstance(data, list) and isinstance(part, int)
         if in_array or (isinstance(data, Mapping) and part in data):
             path, data = (*path, part), data[part]
-    return (*path, error["loc"][-1]) if error["type"] == "missing" else path
+    if error["type"] == "missing":
+        return (*path, error["loc"][-1])
+    return (*path, "type") if error["type"] == UNKNOWN_KIND and _has_type(data) else path
+
+
+def _has_type(value: Any) -> bool:
+    return isinstance(value, Mapping) and "type" in value
 
 
 # Words ------------------------------------------------------------------------------------------
@@ -88,7 +101,7 @@ def _unknown_kind(data: Any, path: Path, errors: Errors) -> str:
         return _no_table(path, value, known) + _misplaced(path)
     if "type" not in value:
         return f"{dotted(path)} needs a type: {', '.join(known)}"
-    noun = "hparam" if path[0] == "space" and len(path) == 2 else str(path[-1])
+    noun = "hparam" if path[0] == "space" and len(path) == 3 else str(path[-2])
     return f"unknown {noun} type {shown(value['type'])}.{did_you_mean(str(value['type']), known)}"
 
 
@@ -110,7 +123,8 @@ def _wrong_value(data: Any, path: Path, errors: Errors) -> str:
     """The types that a value may have, joined by "or"."""
     value = errors[0]["input"]
     wanted = " or ".join(dict.fromkeys(_wanted(error["msg"]) for error in errors))
-    choices = re.findall(r"'(.*?)'", " ".join(str(error.get("ctx", "")) for error in errors))
+    expected = [error.get("ctx", {}).get("expected", "") for error in errors]
+    choices = re.findall(r"'(.*?)'", " ".join(expected))
     hint = did_you_mean(value, choices) if isinstance(value, str) and choices else ""
     return f"{dotted(path)} should {wanted.replace(' or be ', ' or ')}, not {shown(value)}.{hint}"
 

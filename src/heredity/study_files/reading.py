@@ -1,7 +1,7 @@
 """From the text of a study file to a study: parse, check the shape, make the objects.
 
-Each step tells all that is wrong before the next begins. Relative paths in a file are relative to
-the file.
+Text that is no TOML is refused at its first mistake; of all else every mistake is told at once.
+Relative paths in a file are relative to the file.
 """
 
 from __future__ import annotations

@@ -117,17 +117,18 @@ def _entry(field: Field, kind: Any) -> Any:
 # Types ------------------------------------------------------------------------------------------
 
 
-def _type(field: Field) -> Any:
+def _type(field: Field, owner: type | None = None) -> Any:
     """The type of a key. TOML has no null: the key is left out, or is "none"."""
-    return _alternatives(field.annotation, field.nullable)
+    return _alternatives(field.annotation, field.nullable, owner)
 
 
-def _alternatives(annotation: Any, nullable: bool = False) -> Any:
+def _alternatives(annotation: Any, nullable: bool = False, owner: type | None = None) -> Any:
+    """What an annotation allows; an algorithm that takes another does not take its like."""
     parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     parts = tuple(part for part in parts if part is not NoneType)
     named = [cls for part in parts for cls in KINDS.values() if _is_a(cls, part)]
     if named:
-        return _any_of(named, nullable)
+        return _any_of([cls for cls in named if cls is not owner], nullable)
     literal = (Literal["none"],) if nullable else ()
     return Union[(*map(_plain, parts), *literal)]
 
@@ -177,7 +178,7 @@ def _kind(cls: type) -> Any:
 
 
 def _keys(cls: type) -> dict[str, Any]:
-    return {name: _entry(field, _type(field)) for name, field in fields_of(cls).items()}
+    return {name: _entry(field, _type(field, cls)) for name, field in fields_of(cls).items()}
 
 
 def _table(name: str, keys: Mapping[str, Any], text: str) -> Any:
