@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heredity.cli import reading, running, steering, study_files, tidying
+from heredity.cli import reading, running, serving, steering, study_files, tidying
 from heredity.cli.output import INTERRUPTED, say
 from heredity.errors import HeredityError, TrainingError
 
@@ -59,6 +59,8 @@ for command in (
     steering.pin,
     steering.unpin,
     steering.bounds,
+    serving.serve,
+    serving.worker,
     tidying.gc,
     tidying.rm,
 ):
