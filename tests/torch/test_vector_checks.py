@@ -71,8 +71,19 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "random",
-        {"step": lambda s, h, b: {"w": torch.normal(s["w"], h["lr"])}},
+        {"step": lambda s, h, b: {"w": s["w"] * h["lr"] + torch.poisson(s["w"])}},
         r"draws random numbers with a function that cannot.*dropout.*randn",
+    ),
+    ("bare", {"step": lambda s, h, b: s["w"] * h["lr"]}, "a bare tensor, but .* state is a dict"),
+    (
+        "inherit",
+        {"inherit": lambda own, donor: {"v": own["w"]}},
+        r"inherit\(own, donor\) (adds|leaves out) the state's `",
+    ),
+    (
+        "inherit if",
+        {"inherit": lambda own, donor: own if own["w"].sum() > 1 else donor},
+        r"inherit\(own, donor\) \(.*needs the plain value of a tensor",
     ),
 ]
 
@@ -105,6 +116,18 @@ def test_a_hparam_used_as_a_shape_is_named() -> None:
         opened(general(step=step), space)
     constant = Space(lr=LogUniform(0.1, 1.0), width=Constant(2))
     opened(general(step=step), constant)
+
+
+def test_a_state_whose_form_depends_on_an_hparam_is_refused() -> None:
+    def init(hparams: Any) -> Any:
+        return {"w": torch.ones(int(hparams["width"]))}
+
+    space = Space(lr=LogUniform(0.1, 1.0), width=Integer(1, 8))
+    hparams = [{"lr": 0.5, "width": width} for width in (1, 2, 3)]
+    step = {"step": lambda s, h, b: {"w": s["w"] * h["lr"] * h["width"]}}
+    population = Played(general(init=init, **step), hparams, space)
+    with pytest.raises(UsageError, match=r"init\(hparams\) changes the state's `w` from"):
+        population.play(1)
 
 
 def test_a_hparam_that_is_part_of_the_weights_is_refused() -> None:

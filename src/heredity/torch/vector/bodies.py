@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import grad
 
 from heredity.errors import UsageError
 from heredity.torch.vector.draws import Keyed
@@ -31,8 +32,15 @@ class Stepper(Protocol):
 class Body(Protocol):
     """The functions of one member, stacked."""
 
-    names: tuple[str, str]
-    """How errors call the function that trains and the one that evaluates."""
+    names: tuple[str, str, str]
+    """How errors call the function that makes a member, trains it, and evaluates it."""
+
+    shared: nn.Module | None
+    """What all members use and none trains."""
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """The user's functions by their names."""
 
     @property
     def trains(self) -> Callable[..., Any]:
@@ -63,6 +71,22 @@ def split(hparams: Hparams) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def drawing(key: Tensor | None) -> Any:
     """torch's random functions, keyed; without a key they are refused by `vmap`."""
     return nullcontext() if key is None else Keyed(key)
+
+
+def taken_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with operations such as `torch.lstm` computed by those that they are made of.
+
+    torch takes them apart where gradients may be wanted, and else has no way to compute them for
+    many members at once.
+    """
+
+    def called(*arguments: Any) -> Any:
+        nothing = torch.zeros(())
+        return grad(lambda zero, *args: (zero, function(*args)), has_aux=True)(nothing, *arguments)[
+            1
+        ]
+
+    return called
 
 
 def as_number(value: Any, source: str, name: str = "") -> Tensor:

@@ -6,22 +6,25 @@ functions draw random numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from traceback import extract_tb
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
-from heredity.errors import HeredityError, TrainingError, UsageError
+from heredity.errors import HeredityError, UsageError
 from heredity.space import Keep, Space
 from heredity.torch.vector.bodies import Body, split
-from heredity.torch.vector.draws import KEYED
 from heredity.torch.vector.liveness import dead
-from heredity.torch.vector.tree import Flat
+from heredity.torch.vector.mistakes import explained
+from heredity.torch.vector.tree import Flat, flatten, unflatten
 from heredity.trainables.metrics import demand
-from heredity.trainables.traces import one_line, user_frames
+from heredity.trainables.traces import one_line
+
+Inherit = Callable[[Any, Any], Any]
 
 ROWS = 2
 """Members to try functions out with: with one, mistakes about the population's axis pass."""
@@ -45,6 +48,7 @@ class Trial:
     shared_batch: bool
     keys: Tensor
     metric: str
+    inherit: Inherit | None
 
     def stepped(self, keyed: bool, hparams: Mapping[str, Any] | None = None) -> tuple[Flat, Flat]:
         """One step of copies."""
@@ -81,14 +85,26 @@ def check_space(space: Space) -> None:
             )
 
 
+def check_device(device: torch.device) -> None:
+    """Raise `UsageError` for a device that torch cannot use."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        raise UsageError(f"there is no device {str(device)!r} ({one_line(error)})") from error
+
+
 def try_out(trial: Trial) -> Traits:
     """Run and trace every function once. Raises `UsageError` or the user's own error."""
-    step, evaluate = trial.body.names
-    step_draws, (state, _) = _attempt(step, trial, trial.stepped)
-    _check_form(trial.state, state, step)
+    _, step, evaluate = trial.body.names
+    step_draws, (state, shown) = _attempt(step, trial, trial.stepped)
+    check_form(trial.state, state, step)
     evaluate_draws, scores = _attempt(evaluate, trial, trial.scored)
     named = scores if isinstance(scores, Mapping) else {trial.metric: scores}
     demand(trial.metric, dict.fromkeys(named, 0.0), evaluate)
+    if both := sorted(shown.keys() & named.keys()):
+        raise UsageError(f"{step} and {evaluate} both measure `{both[0]}`: rename one of them")
+    if trial.inherit is not None:
+        _check_inherit(trial, trial.inherit)
     traits = Traits(step_draws, evaluate_draws)
     _check_liveness(trial, traits)
     return traits
@@ -100,48 +116,23 @@ def _attempt(name: str, trial: Trial, run: Callable[..., Any]) -> tuple[bool, An
         return False, run(False)
     except Exception:
         pass
-    try:
+    with _explaining(name, trial, run):
         return True, run(True)
+
+
+@contextmanager
+def _explaining(name: str, trial: Trial, run: Callable[..., Any]) -> Iterator[None]:
+    """What is raised is told in the user's words."""
+    try:
+        yield
     except HeredityError:
         raise
     except Exception as error:
-        raise _explained(name, error, trial, run) from error
 
+        def needed() -> list[str]:
+            return [hparam for hparam in trial.plain if _runs(trial, run, hparam)]
 
-def _explained(name: str, error: Exception, trial: Trial, run: Callable[..., Any]) -> HeredityError:
-    text = str(error)
-    if "randomness error mode" in text:
-        known = ", ".join(sorted(function.__name__ for function in KEYED))
-        return UsageError(
-            f"{name} draws random numbers with a function that cannot draw for each member on its "
-            f"own: use {known}, or modules made of these such as torch.nn.Dropout"
-        )
-    if any(frame.filename.endswith("batchnorm.py") for frame in extract_tb(error.__traceback__)):
-        return UsageError(
-            f"{name}: this normalization cannot keep its running statistics for each member: use "
-            "torch.nn.GroupNorm, or BatchNorm with a `momentum` or with track_running_stats=False "
-            "(torch.func.replace_all_batch_norm_modules_ sets the latter)"
-        )
-    if ".item()" in text or "data-dependent control flow" in text:
-        return UsageError(_plain_needed(name, trial, run))
-    return TrainingError(f"{name}: {one_line(error)}", remote_traceback=user_frames(error))
-
-
-def _plain_needed(name: str, trial: Trial, run: Callable[..., Any]) -> str:
-    culprits = [hparam for hparam in trial.plain if _runs(trial, run, hparam)]
-    if culprits:
-        listed = ", ".join(f"`{hparam}`" for hparam in culprits)
-        return (
-            f"{name} needs the plain value of the hparam {listed}, for a shape, a count or an "
-            "`if`, but members differ in it and train as one program: make it Constant, compute "
-            "with it as a tensor (torch.where in place of `if`), or train with "
-            "heredity.torch.Trainable"
-        )
-    return (
-        f"{name} needs the plain value of a tensor (float(), int(), .item(), or an `if` on it), "
-        "but it runs once for all members: return tensors as they are, and use torch.where in "
-        "place of `if`"
-    )
+        raise explained(name, error, trial.hparams, needed) from error
 
 
 def _runs(trial: Trial, run: Callable[..., Any], hparam: str) -> bool:
@@ -153,17 +144,33 @@ def _runs(trial: Trial, run: Callable[..., Any], hparam: str) -> bool:
     return True
 
 
-def _check_form(before: Flat, after: Flat, step: str) -> None:
+def _check_inherit(trial: Trial, inherit: Inherit) -> None:
+    name, own = "inherit(own, donor)", unflatten(trial.state)
+
+    def run(keyed: bool, hparams: Any = None) -> Flat:
+        return flatten(vmap(inherit)(own, own), name)
+
+    with _explaining(name, trial, run):
+        inherited = run(False)
+    check_form(trial.state, inherited, name)
+
+
+def check_form(before: Flat, after: Flat, source: str) -> None:
+    """Raise `UsageError` unless a stacked state has the form of another."""
+    if ("" in before) != ("" in after):
+        kinds = ["a bare tensor" if "" in state else "a dict" for state in (after, before)]
+        raise UsageError(f"{source} returned {kinds[0]}, but a member's state is {kinds[1]}")
     for path in before.keys() | after.keys():
-        where = f"the state's `{path}`" if path else "the state"
         if path not in after:
-            raise UsageError(f"{step} leaves out {where}: return all of the state")
+            raise UsageError(f"{source} leaves out the state's `{path}`: return all of the state")
         if path not in before:
-            raise UsageError(f"{step} adds {where}: make it in init()")
+            raise UsageError(f"{source} adds the state's `{path}`: make it in init()")
         old, new = before[path], after[path]
-        if (old.shape, old.dtype) != (new.shape, new.dtype):
+        if (old.shape[1:], old.dtype) != (new.shape[1:], new.dtype):
+            where = f"the state's `{path}`" if path else "the state"
             raise UsageError(
-                f"{step} changes {where} from {_form(old)} to {_form(new)}: it must stay the same"
+                f"{source} changes {where} from {_form(old)} to {_form(new)}: it must stay the "
+                "same, and be the same for all members"
             )
 
 
@@ -173,16 +180,18 @@ def _form(leaf: Tensor) -> str:
 
 def _check_liveness(trial: Trial, traits: Traits) -> None:
     constants, columns = split(trial.hparams)
+    _, step, evaluate = trial.body.names
 
     def outcome(*values: Tensor) -> list[Tensor]:
         hparams = {**constants, **dict(zip(columns, values, strict=True))}
-        with torch.no_grad():
+        with torch.no_grad(), _explaining(step, trial, trial.stepped):
             state, _ = trial.stepped(traits.step_draws, hparams)
+        with torch.no_grad(), _explaining(evaluate, trial, trial.scored):
             scores = trial.scored(traits.evaluate_draws, hparams)
         score = scores[trial.metric] if isinstance(scores, Mapping) else scores
         return [*state.values(), score]
 
-    unused = dead(outcome, columns) if columns else []
+    unused = dead(outcome, columns)
     if unused:
         listed = ", ".join(f"`{name}`" for name in unused)
         raise UsageError(

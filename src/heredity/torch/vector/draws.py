@@ -1,129 +1,32 @@
-"""Random numbers without a generator: functions of a key, one key for each member.
+"""torch's random functions, drawing for one member from its key.
 
-What a member draws depends on its key and on nothing else: not on who else is in the population,
-nor on how many train at once. torch's generators cannot do that under `vmap`, where one stream
-serves all rows. A key is a pair of 32-bit words, hashed with a counter by an integer mixer with low
-bias (two rounds of xor-shift and multiply), so the numbers are the same on every device.
+`Keyed` puts them in the place of torch's own while user code runs under `vmap`. What is drawn
+follows from the key and the number of the call; this file knows nothing of members or steps.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
+from types import FunctionType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_WEYL = 0x9E3779B9  # 2³² / the golden ratio: a step that visits all words
-_SECOND_WEYL = 0x85EBCA6B
-_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
+from heredity.torch.vector.keys import SECOND_WEYL, below, signed, words
+
 _TURN = 2.0 * math.pi
-
-
-class Purpose(enum.IntEnum):
-    """What a key is for; keys of different purposes share nothing."""
-
-    INIT = 0
-    ORDER = 1
-    BATCH = 2
-    STEP = 3
-    EVALUATE = 4
-    AGAIN = 5
-
-
-# Keys --------------------------------------------------------------------------------------
-
-
-def member_words(
-    seed: int, members: NDArray[np.int64], turns: NDArray[np.int64] | int, purpose: Purpose
-) -> NDArray[np.uint64]:
-    """64 random bits for each member at its turn, shape (members,)."""
-    words = _splitmix(np.full(len(members), seed % 2**64, dtype=np.uint64))
-    for part in (int(purpose), members, turns):
-        words = _splitmix(words ^ np.asarray(part, dtype=np.int64).astype(np.uint64))
-    return words
-
-
-def member_keys(
-    seed: int,
-    members: NDArray[np.int64],
-    turns: NDArray[np.int64] | int,
-    purpose: Purpose,
-    device: torch.device,
-) -> Tensor:
-    """A key for each member at its turn, shape (members, 2)."""
-    pairs = member_words(seed, members, turns, purpose).view(np.int32).reshape(-1, 2)
-    return on_device(pairs, device)
-
-
-def on_device(
-    array: NDArray[Any], device: torch.device, dtype: torch.dtype | None = None
-) -> Tensor:
-    """A copy of the array on the device. A GPU is not waited for."""
-    tensor = torch.from_numpy(np.array(array))
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, dtype, non_blocking=True)
-
-
-def _splitmix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele et al. 2014): one step of the sequence, and its output function."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def fold(keys: Tensor, number: Tensor | int) -> Tensor:
-    """New keys made of keys and a number, or of as many numbers as there are keys."""
-    first, second = keys[..., 0], keys[..., 1]
-    one = _mix(first + _times(number, _WEYL), second)
-    other = _mix(second + _times(number, _SECOND_WEYL), first ^ _signed(_WEYL))
-    return torch.stack([one, other], dim=-1)
-
-
-def bits(keys: Tensor, count: int) -> Tensor:
-    """`count` random words (int32) for each key, shape (*keys, count)."""
-    return _words(keys[..., :1], keys[..., 1:], count)
-
-
-def _words(first: Tensor, second: Tensor, count: int) -> Tensor:
-    counter = torch.arange(count, dtype=torch.int32, device=first.device) * _signed(_WEYL)
-    return _mix(counter + first, second)
-
-
-def _times(number: Tensor | int, factor: int) -> Tensor | int:
-    if isinstance(number, Tensor):
-        return number.to(torch.int32) * _signed(factor)
-    return _signed(number * factor)
-
-
-def _signed(word: int) -> int:
-    return (word + 2**31) % 2**32 - 2**31
-
-
-def _mix(words: Tensor, key: Tensor) -> Tensor:
-    """Hash 32-bit words; the key enters halfway, so streams of near keys do not overlap."""
-    words = words ^ (words >> 16) & 0xFFFF
-    words = words * _signed(_MULTIPLIERS[0]) ^ key
-    words = words ^ (words >> 15) & 0x1FFFF
-    words = words * _signed(_MULTIPLIERS[1])
-    return words ^ (words >> 16) & 0xFFFF
-
-
-# torch's own random functions, keyed -------------------------------------------------------
 
 
 class Keyed(TorchFunctionMode):
     """Inside of it, torch's random functions draw from one member's key.
 
-    Those of `KEYED` are replaced, and only those: `vmap` refuses the others.
+    Those of `KEYED` are replaced, and only those: `vmap` refuses the others. What
+    `torch.nn.functional` makes of them in Python draws by them too.
     """
 
     def __init__(self, key: Tensor) -> None:
@@ -134,16 +37,19 @@ class Keyed(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        replaced = KEYED.get(func)
-        if replaced is None:
-            return func(*args, **(kwargs or {}))
-        return replaced(self, *args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if (replaced := KEYED.get(func)) is not None:
+            return replaced(self, *args, **kwargs)
+        if isinstance(func, FunctionType) and func.__module__ == functional.__name__:
+            with self:  # a mode is off while it answers
+                return _unasked(func)(*args, **kwargs)
+        return func(*args, **kwargs)
 
     def bits(self, shape: Sequence[int]) -> Tensor:
         """Random words of this shape, others at each call."""
         self.calls += 1
-        call = self.key[:1] ^ _signed(self.calls * _SECOND_WEYL)
-        return _words(call, self.key[1:], math.prod(shape)).reshape(tuple(shape))
+        call = self.key[:1] ^ signed(self.calls * SECOND_WEYL)
+        return words(call, self.key[1:], math.prod(shape)).reshape(tuple(shape))
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
         """Uniform in [0, 1), in steps of 2⁻²⁴."""
@@ -152,8 +58,29 @@ class Keyed(TorchFunctionMode):
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
         """Standard normal, by Box and Muller (1958)."""
-        radius = torch.sqrt(-2.0 * torch.log1p(-self.uniform(shape, dtype)))
+        radius = torch.sqrt(2.0 * self.exponential(shape, dtype))
         return radius * torch.cos(_TURN * self.uniform(shape, dtype))
+
+    def exponential(self, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+        """Exponential with mean 1."""
+        return -torch.log1p(-self.uniform(shape, dtype))
+
+
+@cache
+def _unasked(function: FunctionType) -> FunctionType:
+    """A function of torch.nn.functional that does not ask modes to stand in for it, since one has
+    been asked and wants what it is made of."""
+    never = lambda *tensors: False  # noqa: E731
+    asked = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+    names = {**function.__globals__, **dict.fromkeys(asked, never)}
+    made = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+# Dropout -----------------------------------------------------------------------------------
 
 
 def _dropout(
@@ -177,6 +104,39 @@ def _dropped(keyed: Keyed, input: Tensor, p: Any, shape: Sequence[int]) -> Tenso
     return input * torch.where(kept, 1.0 / (1.0 - p), 0.0).to(input.dtype)
 
 
+def _attention(
+    keyed: Keyed,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: Any = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Scaled dot-product attention; step by step if there is dropout."""
+    if not isinstance(dropout_p, Tensor) and dropout_p == 0.0:
+        return functional.scaled_dot_product_attention(
+            query, key, value, attn_mask, 0.0, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = (heads.repeat_interleave(repeats, -3) for heads in (key, value))
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    weights = query @ key.transpose(-2, -1) * scale
+    if is_causal:
+        attn_mask = torch.ones(weights.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        weights = weights.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        weights = weights + attn_mask
+    return _dropped(keyed, weights.softmax(-1), dropout_p, weights.shape) @ value
+
+
+# Numbers -----------------------------------------------------------------------------------
+
+
 def _shape(size: tuple[Any, ...], named: Any) -> tuple[int, ...]:
     size = size or (named,)
     return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
@@ -198,6 +158,13 @@ def _randn_like(keyed: Keyed, input: Tensor, *, dtype: Any = None, **rest: Any) 
     return keyed.normal(input.shape, dtype or input.dtype)
 
 
+def _normal(keyed: Keyed, mean: Any = 0.0, std: Any = 1.0, size: Any = None, **rest: Any) -> Tensor:
+    tensors = [part for part in (mean, std) if isinstance(part, Tensor)]
+    shape = torch.broadcast_shapes(*(part.shape for part in tensors)) if tensors else size
+    dtype = tensors[0].dtype if tensors else rest.get("dtype")
+    return torch.add(mean, std * keyed.normal(shape, dtype))
+
+
 def _bernoulli(keyed: Keyed, input: Tensor, p: Any = None, **rest: Any) -> Tensor:
     return (keyed.uniform(input.shape) < (input if p is None else p)).to(input.dtype)
 
@@ -208,9 +175,50 @@ def _randint(keyed: Keyed, *bounds_and_size: Any, dtype: Any = torch.int64, **re
     return torch.add(below(keyed.bits(tuple(size)), high - low).to(dtype), low)
 
 
-def below(words: Tensor, count: int) -> Tensor:
-    """Words as whole numbers in [0, count), int64."""
-    return (words.to(torch.int64) & 0xFFFFFFFF) * count >> 32
+def _randperm(keyed: Keyed, n: int, *, dtype: Any = torch.int64, **rest: Any) -> Tensor:
+    return keyed.bits((n,)).argsort(stable=True).to(dtype)
+
+
+def _multinomial(
+    keyed: Keyed, input: Tensor, num_samples: int, replacement: bool = False, **rest: Any
+) -> Tensor:
+    """A race of clocks, exponential with the weights for rates: the first to ring are drawn."""
+    races = num_samples if replacement else 1
+    times = keyed.exponential((*input.shape[:-1], races, input.shape[-1]), input.dtype)
+    rates = input.unsqueeze(-2)
+    times = torch.where(rates > 0, times / rates, math.inf)
+    if replacement:
+        return times.argmin(-1)
+    return times.squeeze(-2).argsort(-1)[..., :num_samples]
+
+
+# In place ----------------------------------------------------------------------------------
+
+
+def _empty(keyed: Keyed, *size: Any, memory_format: Any = None, **rest: Any) -> Tensor:
+    """Memory of each member's own, to be filled in place."""
+    return _owned(keyed, torch.zeros(*size, **rest))
+
+
+def _empty_like(keyed: Keyed, input: Tensor, *, memory_format: Any = None, **rest: Any) -> Tensor:
+    return _owned(keyed, torch.zeros_like(input, **rest))
+
+
+def _owned(keyed: Keyed, shared: Tensor) -> Tensor:
+    return shared + (keyed.key[0] * 0).to(shared.dtype)
+
+
+def _normal_(keyed: Keyed, input: Tensor, mean: Any = 0.0, std: Any = 1.0, **rest: Any) -> Tensor:
+    return input.copy_(mean + std * keyed.normal(input.shape, input.dtype))
+
+
+def _uniform_(keyed: Keyed, input: Tensor, low: Any = 0.0, high: Any = 1.0, **rest: Any) -> Tensor:
+    low, high = rest.get("from", low), rest.get("to", high)
+    return input.copy_(low + (high - low) * keyed.uniform(input.shape, input.dtype))
+
+
+def _exponential_(keyed: Keyed, input: Tensor, lambd: Any = 1.0, **rest: Any) -> Tensor:
+    return input.copy_(keyed.exponential(input.shape, input.dtype) / lambd)
 
 
 KEYED: dict[Any, Callable[..., Tensor]] = {
@@ -218,12 +226,23 @@ KEYED: dict[Any, Callable[..., Tensor]] = {
     functional.dropout1d: _dropout_of_channels,
     functional.dropout2d: _dropout_of_channels,
     functional.dropout3d: _dropout_of_channels,
+    functional.scaled_dot_product_attention: _attention,
     torch.dropout: _dropout,
     torch.rand: _rand,
     torch.randn: _randn,
     torch.rand_like: _rand_like,
     torch.randn_like: _randn_like,
+    torch.normal: _normal,
     torch.randint: _randint,
+    torch.randperm: _randperm,
     torch.bernoulli: _bernoulli,
+    torch.multinomial: _multinomial,
+    torch.empty: _empty,
+    torch.empty_like: _empty_like,
+    torch.Tensor.bernoulli: _bernoulli,
+    torch.Tensor.multinomial: _multinomial,
+    torch.Tensor.normal_: _normal_,
+    torch.Tensor.uniform_: _uniform_,
+    torch.Tensor.exponential_: _exponential_,
 }
 """torch's function → its keyed form. Modules such as `nn.Dropout` are made of these."""

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from heredity.executors.program import Round
 from heredity.torch.vector.data import Batches
-from heredity.torch.vector.draws import Purpose, below, bits, fold, member_keys, on_device
+from heredity.torch.vector.keys import Purpose, below, bits, fold, member_keys, on_device
 
 AHEAD = 1 << 18
 """How many indices are drawn with replacement at a time: few kernels, little memory."""

@@ -18,8 +18,10 @@ from heredity.torch.vector.bodies import (
     as_numbers,
     drawing,
     split,
+    taken_apart,
     with_metrics,
 )
+from heredity.torch.vector.mistakes import own_errors
 from heredity.torch.vector.optimizers import Optimizer, Slots, settings_of
 from heredity.torch.vector.tree import SEPARATOR, Flat, flatten
 
@@ -41,7 +43,7 @@ class Network:
     """A state holds `params/…`, `buffers/…`, `frozen/…` (parameters that are not trained) and
     `optimizer/<slot>/…`; what belongs to `shared` is in none of them."""
 
-    names = ("loss(model, batch, hparams)", "evaluate(model, hparams)")
+    names = ("model()", "loss(model, batch, hparams)", "evaluate(model, hparams)")
 
     def __init__(
         self,
@@ -57,6 +59,10 @@ class Network:
         self._has_ties = True
 
     @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        return {"model": self.model, "loss": self.loss, "evaluate": self.scored}
+
+    @property
     def trains(self) -> Callable[..., Any]:
         return self.loss
 
@@ -67,7 +73,8 @@ class Network:
         self._has_ties = _has_ties(self._holder)
 
     def _built(self) -> nn.Module:
-        with torch.random.fork_rng([]):  # who asks for a module does not mean to draw
+        # who asks for a module does not mean to draw
+        with torch.random.fork_rng([]), own_errors(self.names[0]):
             module = self.model()
         if not isinstance(module, nn.Module):
             raise UsageError(
@@ -77,6 +84,7 @@ class Network:
 
     def fresh(self, hparams: Hparams) -> Flat:
         module, common = self._built(), _identities(self.shared)
+        self._check_built(module, common)
         state: dict[str, dict[str, Tensor]] = {"params": {}, "frozen": {}, "buffers": {}}
         for name, param in module.named_parameters():
             if id(param) not in common:
@@ -86,7 +94,18 @@ class Network:
                 state["buffers"][name] = buffer.detach()
         if not state["params"]:
             raise UsageError("model() has no parameter of its own that requires a gradient")
-        return flatten({**state, "optimizer": self.optimizer.init(state["params"])}, "model()")
+        return flatten({**state, "optimizer": self.optimizer.init(state["params"])}, self.names[0])
+
+    def _check_built(self, module: nn.Module, common: set[int]) -> None:
+        if self._holder is not None and module is self._holder.network:
+            raise UsageError(
+                "model() returned the same module twice: build a new one in it, since each member "
+                "starts from weights of its own"
+            )
+        if self.shared is not None and not common & _identities(module):
+            raise UsageError(
+                "model() uses no tensor of `shared`: build it on this very object, not on a copy"
+            )
 
     def stepper(self, hparams: Hparams, *, shared_batch: bool, keyed: bool) -> Stepper:
         constants, columns = split(hparams)
@@ -98,6 +117,8 @@ class Network:
             randomness="error",
         )
         self._network.train()
+        if self.shared is not None:
+            self.shared.eval()
 
         def step(state: Flat, batch: Any, keys: Tensor | None) -> tuple[Flat, Flat]:
             parts = _Parts.of(state)
@@ -122,8 +143,13 @@ class Network:
             with drawing(key):
                 returned = self._call(held, self.loss, batch, {**constants, **hparams})
             loss, metrics = with_metrics(returned)
-            loss = as_number(loss, self.names[0])
-            shown = {TRAIN_LOSS: loss, **as_numbers(metrics, self.names[0])}
+            loss = as_number(loss, self.names[1])
+            if not loss.requires_grad:
+                raise UsageError(
+                    f"{self.names[1]} does not depend on the model's parameters, so nothing would "
+                    "be trained: return the loss itself, without detach() or torch.no_grad()"
+                )
+            shown = {TRAIN_LOSS: loss, **as_numbers(metrics, self.names[1])}
             return loss, ({name: held[_place(name)] for name in buffers}, shown)
 
         return objective
@@ -145,11 +171,11 @@ class Network:
         def scores(held: Flat, hparams: Hparams, key: Tensor | None) -> Any:
             with drawing(key):
                 returned = self._call(held, self.scored, {**constants, **hparams})
-            return as_numbers(returned, self.names[1])
+            return as_numbers(returned, self.names[2])
 
         parts = _Parts.of(state)
         in_dims = (0, 0, None if keys is None else 0)
-        every = vmap(scores, in_dims=in_dims, randomness="error")
+        every = vmap(taken_apart(scores), in_dims=in_dims, randomness="error")
         return every(_held(parts.params, parts.buffers, parts.frozen), columns, keys)
 
     def member(self, state: Flat) -> nn.Module:

@@ -7,6 +7,7 @@ formulas and their order are those of `torch.optim`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -95,6 +96,17 @@ def _settings(optimizer: Any) -> list[tuple[str, Any]]:
     return [(field.name, getattr(optimizer, field.name)) for field in fields(optimizer)]
 
 
+def _check(optimizer: Any) -> None:
+    """Raise `UsageError` for a setting that is neither a number nor a name."""
+    for name, value in _settings(optimizer):
+        is_number = isinstance(value, int | float) and 0 <= value < math.inf
+        if not is_number and not isinstance(value, str):
+            raise UsageError(
+                f"{type(optimizer).__name__}: {name} is a number from 0, or the name of the hparam "
+                f"to use, not {value!r:.80}"
+            )
+
+
 def _is_zero(value: Any) -> bool:
     return not isinstance(value, str | Tensor) and value == 0
 
@@ -117,6 +129,11 @@ class SGD:
     momentum: NumberOrName = 0.0
     weight_decay: NumberOrName = 0.0
     nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.nesterov and _is_zero(self.momentum):
+            raise UsageError("SGD(nesterov=True) needs a momentum")
 
     def init(self, params: Mapping[str, Tensor]) -> Slots:
         return {} if _is_zero(self.momentum) else {"momentum": _zeros(params)}
@@ -156,6 +173,9 @@ class Adam:
     weight_decay: NumberOrName = 0.0
 
     decoupled = False
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def init(self, params: Mapping[str, Tensor]) -> Slots:
         device = next(iter(params.values())).device
@@ -215,6 +235,9 @@ class RMSprop:
     weight_decay: NumberOrName = 0.0
     momentum: NumberOrName = 0.0
     centered: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def init(self, params: Mapping[str, Tensor]) -> Slots:
         used = {

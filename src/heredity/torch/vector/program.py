@@ -6,7 +6,7 @@ nothing of events, of stores, or of why one row takes over another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +22,18 @@ from heredity.errors import TrainingError
 from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, Setting
 from heredity.space import Space
 from heredity.torch.vector.bodies import Body
-from heredity.torch.vector.checks import ROWS, Trial, check_space, try_out
+from heredity.torch.vector.checks import (
+    ROWS,
+    Inherit,
+    Trial,
+    check_device,
+    check_form,
+    check_space,
+    try_out,
+)
 from heredity.torch.vector.data import Batches, Data, Stream
-from heredity.torch.vector.draws import Purpose, member_keys, member_words, on_device
 from heredity.torch.vector.feeds import Feed, Nothing, Resident
+from heredity.torch.vector.keys import Purpose, member_keys, member_words, on_device
 from heredity.torch.vector.memory import fitting
 from heredity.torch.vector.ramps import columns_of, constants_of, ramped
 from heredity.torch.vector.reading import Reader
@@ -37,10 +45,9 @@ from heredity.torch.vector.rows import (
     stacked_on_host,
 )
 from heredity.torch.vector.steps import Example, Steps, in_place, ready
-from heredity.torch.vector.tree import Flat, flatten, unflatten
+from heredity.torch.vector.tree import Flat, finite_rows, flatten, precision_of, unflatten
 from heredity.trainables.metrics import mean_of
 
-Inherit = Callable[[Any, Any], Any]
 Chunk = int | Literal["auto"]
 
 FINITE = ""
@@ -83,6 +90,7 @@ class Program:
     def open(self, setting: Setting) -> None:
         """Check the user's functions, choose the chunk, make room for the state."""
         check_space(setting.space)
+        check_device(self._device)
         self._setting = setting
         self._constants = constants_of(setting.space)
         self.members = np.arange(setting.population, dtype=np.int64)
@@ -135,7 +143,7 @@ class Program:
         plain = setting.space.sample(np.random.Generator(np.random.Philox(setting.seed)))
         arrays = columns_of(setting.space, [plain] * ROWS)
         one = self._fresh(0, 0, {name: values[0] for name, values in arrays.items()})
-        self._dtype = _floating(one)
+        self._dtype = precision_of(one)
         hparams = self._columns(arrays)
         return Trial(
             body=self._body,
@@ -148,6 +156,7 @@ class Program:
                 setting.seed, np.arange(ROWS, dtype=np.int64), 0, Purpose.STEP, self._device
             ),
             metric=setting.metric,
+            inherit=self._inherit,
         )
 
     def _chosen_chunk(self, trial: Trial) -> int:
@@ -209,7 +218,7 @@ class Program:
         hparams = self._columns({name: values[rows] for name, values in round.hparams.items()})
         shown = self._train(round, rows, hparams, steps)
         state = self._view(rows)
-        finite = _finite(state)
+        finite = finite_rows(state)
         if round.measured.any():
             scores = self._scores(state, hparams, self._evaluate_keys[rows])
             measured = on_device(round.measured[rows], self._device)
@@ -261,10 +270,11 @@ class Program:
         (heirs,) = np.nonzero((sources != own) & (sources != FRESH))
         if len(heirs):
             self._copy_rows(sources[heirs], heirs)
+        source = self._body.names[0]
         for row in np.flatnonzero(sources == FRESH):
             hparams = {name: values[row] for name, values in round.hparams.items()}
             state = self._fresh(int(self.members[row]), int(round.turns[row]), hparams)
-            self._check_form(state)
+            check_form(self._state, {path: leaf[None] for path, leaf in state.items()}, source)
             for path, leaf in state.items():
                 self._state[path][row].copy_(leaf)
 
@@ -290,13 +300,8 @@ class Program:
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(int(word[0] >> np.uint64(1)))
-            return {
-                path: leaf.to(self._device)
-                for path, leaf in self._body.fresh({**self._constants, **values}).items()
-            }
-
-    def _check_form(self, state: Flat) -> None:
-        check_same_form({path: leaf[None] for path, leaf in state.items()}, self._state)
+            state = self._body.fresh({**self._constants, **values})
+        return {path: leaf.to(self._device) for path, leaf in state.items()}
 
     def _columns(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """All hparams as user functions get them: constants plain, the others on the device."""
@@ -365,25 +370,6 @@ def _feed_of(data: Data, setting: Setting, device: torch.device) -> Feed:
     if isinstance(data, Batches):
         return Resident(data, setting.seed, setting.population, device)
     return Reader(data, setting.interval, device) if isinstance(data, Stream) else Nothing()
-
-
-def _floating(state: Flat) -> torch.dtype:
-    """The precision of a state: of its first tensor of real numbers, but at least single."""
-    for leaf in state.values():
-        if leaf.is_floating_point():
-            return torch.promote_types(leaf.dtype, torch.float32)
-    return torch.get_default_dtype()
-
-
-def _finite(state: Flat) -> Tensor:
-    checks = [
-        leaf.isfinite().reshape(len(leaf), -1).all(1)
-        for leaf in state.values()
-        if leaf.is_floating_point() or leaf.is_complex()
-    ]
-    rows = next(iter(state.values()))
-    everyone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    return torch.stack([everyone, *checks]).all(0)
 
 
 def _add(totals: dict[str, Tensor], metrics: Flat) -> None:

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from heredity.errors import UsageError
 from heredity.torch.vector.bodies import Body, split
-from heredity.torch.vector.draws import fold
+from heredity.torch.vector.keys import fold
 from heredity.torch.vector.tree import Flat
 from heredity.trainables.traces import one_line
 

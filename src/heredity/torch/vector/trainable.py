@@ -12,11 +12,12 @@ from torch import nn
 from heredity.errors import UsageError
 from heredity.executors.program import Setting
 from heredity.torch.vector.bodies import Body
+from heredity.torch.vector.checks import Inherit
 from heredity.torch.vector.data import Data, as_data, device_of
 from heredity.torch.vector.functions import Functions
 from heredity.torch.vector.network import Network
 from heredity.torch.vector.optimizers import Optimizer
-from heredity.torch.vector.program import Inherit, Program
+from heredity.torch.vector.program import Program
 from heredity.torch.vector.single import SingleTrainable
 from heredity.trainables.trainable import Trainable
 
@@ -45,7 +46,8 @@ class VectorTrainable:
         data: `batches((x, y), 64)` or `stream(make_iterator)`; None if the loss makes its own.
         evaluate: `evaluate(model, hparams)` → the score, or a dict with it. Evaluation mode.
         shared: a module that all members use and none trains, such as the frozen base of small
-            adapters. It exists once, and is not saved; `model` builds on this very object.
+            adapters. It exists once, is not saved, and stays in evaluation mode; `model` builds on
+            this very object.
         device: where to train; by default where the tensors of `batches` are, else the CPU.
         compile: fuse a step's operations by `torch.compile`, which takes some ten seconds when the
             study opens, and a C++ compiler on the CPU.
@@ -63,6 +65,7 @@ class VectorTrainable:
         device: str | torch.device | None = None,
         compile: bool = False,
     ) -> None:
+        _check_network(model, optimizer)
         body = Network(model, loss, optimizer, evaluate, shared)
         self._take(body, data, None, device, compile)
 
@@ -100,6 +103,12 @@ class VectorTrainable:
         device: str | torch.device | None,
         compile: bool,
     ) -> None:
+        for name, function in body.functions.items():
+            _check_function(name, function)
+        if inherit is not None:
+            _check_function("inherit", inherit)
+        if not isinstance(body.shared, nn.Module | None):
+            raise UsageError(f"shared is a torch.nn.Module, not {type(body.shared).__name__}")
         self._body, self._data = body, as_data(data)
         self._inherit, self._compile = inherit, compile
         self._device = torch.device(device or device_of(data) or "cpu")
@@ -124,3 +133,22 @@ class VectorTrainable:
         compared between one program and processes.
         """
         return partial(SingleTrainable, self.program, setting)
+
+
+def _check_network(model: Any, optimizer: Any) -> None:
+    if isinstance(model, nn.Module):
+        raise UsageError(
+            f"model is a function without arguments that returns a new module, not a "
+            f"{type(model).__name__}: each member starts from a module of its own"
+        )
+    if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
+        given = optimizer if isinstance(optimizer, type) else type(optimizer)
+        raise UsageError(
+            "optimizer is one of heredity.torch, which train a whole population, such as "
+            f"heredity.torch.SGD(lr='lr'), not {given.__module__}.{given.__qualname__}"
+        )
+
+
+def _check_function(name: str, function: Any) -> None:
+    if not callable(function):
+        raise UsageError(f"{name} is a function, not {function!r:.80}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from heredity.errors import UsageError
@@ -50,3 +51,23 @@ def unflatten(flat: Mapping[str, Any]) -> Any:
             place = place.setdefault(parent, {})
         place[name] = value
     return tree
+
+
+def precision_of(state: Flat) -> torch.dtype:
+    """The precision of a state: of its first tensor of real numbers, but at least single."""
+    for leaf in state.values():
+        if leaf.is_floating_point():
+            return torch.promote_types(leaf.dtype, torch.float32)
+    return torch.get_default_dtype()
+
+
+def finite_rows(state: Flat) -> Tensor:
+    """Which rows of a stacked state are finite, shape (rows,)."""
+    checks = [
+        leaf.isfinite().reshape(len(leaf), -1).all(1)
+        for leaf in state.values()
+        if leaf.is_floating_point() or leaf.is_complex()
+    ]
+    rows = next(iter(state.values()))
+    everyone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    return torch.stack([everyone, *checks]).all(0)
