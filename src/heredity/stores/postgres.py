@@ -7,6 +7,7 @@ knows nothing of tables, and shows no password.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -21,6 +22,9 @@ from heredity.stores.database import Held, Session
 from heredity.stores.lockfile import me
 
 SCHEMA = "heredity"
+
+# What it says of a connection that is lost, the store says better: unless somebody listens.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _OLDEST = 13
 """The oldest version with `pg_current_xact_id`."""
@@ -159,10 +163,8 @@ class Postgres:
         return connection
 
     def _settings(self, read_only: bool) -> dict[str, str]:
-        return _SETTINGS | {
-            "application_name": (_LABEL + me())[:63],
-            "default_transaction_read_only": "on" if read_only else "off",
-        }
+        settings = _SETTINGS | {"application_name": (_LABEL + me())[:63]}
+        return settings | ({"default_transaction_read_only": "on"} if read_only else {})
 
     def _require_version(self, number: int) -> None:
         if number < _OLDEST * 10_000:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Text, delete, func, insert, inspect, literal_column, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from heredity.crash import crash_point
 from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_mean
@@ -278,24 +278,16 @@ class SqlStore:
         return str(transaction)
 
     def _begin(self, connection: Connection, study: str) -> None:
-        taken = Conflict(f"there is already a study {study!r} in {self._database}")
-        if connection.execute(tables.EXISTS, {"study_": study}).first():
-            raise taken
-        try:
-            connection.execute(insert(tables.studies), {"name": study})
-        except IntegrityError as error:
-            raise taken from error
+        if connection.execute(tables.BEGIN_STUDY, {"name": study}).rowcount == 0:
+            raise Conflict(f"there is already a study {study!r} in {self._database}")
 
     def _insert(self, connection: Connection, block: _Block) -> None:
         rows = [
             {"study": block.study, "seq": seq, "type": name, "format": format_, "data": data}
             for seq, (name, format_, data) in enumerate(block.rows, block.after + 1)
         ]
-        try:
-            if rows:
-                connection.execute(tables.INSERT_EVENTS, rows)
-        except IntegrityError as error:
-            raise Conflict(f"another writer was first in study {block.study!r}") from error
+        if rows and connection.execute(tables.INSERT_EVENTS, rows).rowcount < len(rows):
+            raise Conflict(f"another writer was first in study {block.study!r}")
 
     @_lasting
     def _is_written(self, block: _Block, transactions: set[str]) -> bool:

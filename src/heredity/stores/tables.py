@@ -21,7 +21,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     select,
     text,
 )
@@ -92,7 +91,6 @@ leases = Table(
 )
 
 _study = bindparam("study_", type_=Text())
-INSERT_EVENTS = insert(events)
 EXISTS = select(studies.c.id).where(studies.c.name == _study)
 LAST = select(func.max(events.c.seq)).where(events.c.study == _study)
 READ = (
@@ -118,6 +116,17 @@ def upsert(table: Table, **expressions: str) -> TextClause:
     )
 
 
+def _insert_unless_there(table: Table, *names: str) -> TextClause:
+    """Insert a row unless its key is taken, which the count of rows tells: no error, for that would
+    end PostgreSQL's transaction and fill the server's log."""
+    values = ", ".join(f":{name}" for name in names)
+    return text(
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"
+    ).execution_options(preserve_rowcount=True)
+
+
+BEGIN_STUDY = _insert_unless_there(studies, "name")
+INSERT_EVENTS = _insert_unless_there(events, "study", "seq", "type", "format", "data")
 SAVE_SNAPSHOT = upsert(snapshots)
 RECORD = upsert(points)
 HEARTBEAT = upsert(heartbeats)

@@ -173,11 +173,11 @@ class StoreSuite:
         assert list(store.read("s")) == [CREATED]
 
     def test_studies_are_apart_and_listed_oldest_first(self, store: Store) -> None:
-        for name in ["z", "a", "ü 'x'/\"y\"\n"]:
+        for name in ["z", "a", "ü 'x'/\"y\"\n %s :x"]:
             store.create(name, [CREATED])
         store.append("z", [StudyPaused("z")], 1)
         store.append("a", [StudyPaused("a")], 1)
-        assert list(store.studies()) == ["z", "a", "ü 'x'/\"y\"\n"]
+        assert list(store.studies()) == ["z", "a", "ü 'x'/\"y\"\n %s :x"]
         assert list(store.read("a", 1)) == [StudyPaused("a")]
         assert list(store.read("z", 1)) == [StudyPaused("z")]
 
@@ -262,12 +262,12 @@ class StoreSuite:
     def test_a_curve_is_in_the_order_of_steps(self, store: Store) -> None:
         store.create("s", [CREATED])
         store.record("s", [Point(1, 20, {"loss": 0.2}), Point(2, 5, {"loss": 9.0})])
-        store.record("s", [Point(1, 3, {"loss": 0.3, "lr": 0.1}), Point(1, 100, {})])
+        store.record("s", [Point(1, 3, {"loss": 0.3, "lr": 0.1}), Point(1, 2**40, {})])
         store.record("s", [])
         assert list(store.curve("s", 1)) == [
             Point(1, 3, {"loss": 0.3, "lr": 0.1}),
             Point(1, 20, {"loss": 0.2}),
-            Point(1, 100, {}),
+            Point(1, 2**40, {}),
         ]
         assert list(store.curve("s", 3)) == []
 
