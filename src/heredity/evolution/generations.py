@@ -23,15 +23,14 @@ from heredity.evolution.view import View
 def ready(view: View, free: int) -> list[int]:
     """Idle members that may start a trial, the one furthest behind first, at most `free`.
 
-    A lane waits until every lane that may still train has had as many steps, those of running
-    trials included: until its own generation is complete.
+    A lane waits until every lane has had as many steps as it has, those of running trials included:
+    until its own generation is complete.
     """
     had = view.spent.copy()
     for trial in view.running:
         proposal = view.proposal(trial)
         if proposal.kind == "train":
             had[proposal.member] += proposal.stop - proposal.start
-    had[~view.unspent()] = np.iinfo(np.int64).max
     members: list[int] = []
     for member in view.idle()[: max(0, free)]:
         if view.spent[member] > had.min():
