@@ -115,7 +115,7 @@ class RoundDriver:
         population = self.log.population
         chunk = self.executor.open(trainable, setting_of(self.definition), population.chunk)
         if population.chunk is None:
-            self.log.append([ev.ChunkChosen(chunk, "chosen when the study began")])
+            self._append(ev.ChunkChosen(chunk, "chosen when the study began"))
 
     def run(self) -> None:
         """Go on from the log until the study ends or pauses, or `stop` is called."""
@@ -138,8 +138,7 @@ class RoundDriver:
             return False
         if reason := over_limit(self.log.population, self.settings):
             self._flush()
-            self.log.append([ev.StudyPaused(reason)])
-            self._gave_up = True
+            self._pause(reason)
             return False
         if training := _trains(self._decide()):
             self._round(training)
@@ -154,6 +153,11 @@ class RoundDriver:
             for trial in list(self.log.population.waiting):
                 self._evaluate(trial)
         return bool(events) and self.log.population.status in ("running", "stopping")
+
+    def _pause(self, reason: str) -> None:
+        paused = [ev.StudyPaused(reason)]
+        self.log.append_after_others(lambda p: paused if p.status == "running" else [])
+        self._gave_up = True
 
     def _wait(self) -> bool:
         """While a person has the study paused, look again now and then. False if that is not so."""
@@ -346,7 +350,7 @@ class RoundDriver:
         """Measure a saved state again: an ordinary trial with events of its own."""
         population = self.log.population
         attempt = population.attempt_of(trial) + 1
-        self.log.append([ev.TrialStarted(trial, attempt, "vectorized")])
+        self._append(ev.TrialStarted(trial, attempt, "vectorized"))
         self._show(self)
         record = population.trial(trial)
         assert record.weights_from is not None
@@ -360,7 +364,7 @@ class RoundDriver:
             )
         done = Completed(trial, attempt, record.stop, metrics, None, time.perf_counter() - began)
         metric = self.definition.objectives[0].name
-        self.log.append([as_event(done, record, metric, "vectorized")])
+        self._append(as_event(done, record, metric, "vectorized"))
 
     def _recover(self) -> None:
         """Take the last block's state back to the device; what came after it is done again."""
@@ -372,7 +376,11 @@ class RoundDriver:
             with self.checkpoints.open(replace(block, row=None)) as folder:
                 self.executor.program.load(folder)
         lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
-        self.log.append([lost_with_driver(population, trial) for trial in lost])
+        self._append(*(lost_with_driver(population, trial) for trial in lost))
+
+    def _append(self, *events: ev.Event) -> None:
+        """Append what holds whatever others append meanwhile."""
+        self.log.append_after_others(lambda population: events)
 
 
 def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:

@@ -43,6 +43,7 @@ STUDY: dict[tuple[str | None, type], str] = {
     ("stopping", ev.RoundFinished): "stopping",
     ("paused", ev.RoundFinished): "paused",
     ("running", ev.ChunkChosen): "running",
+    ("paused", ev.ChunkChosen): "paused",
     ("running", ev.BoundsChanged): "running",
     ("paused", ev.BoundsChanged): "paused",
     ("ended", ev.BoundsChanged): "ended",
