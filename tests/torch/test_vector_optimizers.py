@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ TABLE: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"weight_decay": 0.1}),
     ("AdamW", {}),
     ("AdamW", {"beta1": 0.5, "weight_decay": 0.3}),
+    ("AdamW", {"beta1": 0.8, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {}),
     ("RMSprop", {"alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     ("RMSprop", {"momentum": 0.9}),
@@ -58,6 +60,12 @@ def assert_as_alone(
         plain_loop(member.train(), kind, {**more, **own}, STEPS)
         for one, other in zip(member.parameters(), vectorized.parameters(), strict=True):
             torch.testing.assert_close(other, one, rtol=tolerance, atol=tolerance)
+
+
+def test_every_setting_has_its_row() -> None:
+    for kind in ("SGD", "Adam", "AdamW", "RMSprop"):
+        settings = {field.name for field in fields(getattr(ht, kind))} - {"lr"}
+        assert settings == {name for row, options in TABLE if row == kind for name in options}
 
 
 @every_row
@@ -117,6 +125,25 @@ def test_a_name_that_is_no_hparam_is_refused() -> None:
         UsageError, match=r"SGD\(lr='rate'\): there is no hparam of this name. Known: lr"
     ):
         Played(trainable, [{"lr": 0.1}], Space(lr=LogUniform(1e-4, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (
+            "SGD",
+            {"lr": None},
+            "SGD: lr is a number from 0, or the name of the hparam to",
+        ),
+        ("SGD", {"nesterov": True}, r"SGD\(nesterov=True\) needs a momentum"),
+        ("Adam", {"beta1": -0.9}, "Adam: beta1 is a number from 0, .*, not -0.9"),
+        ("AdamW", {"weight_decay": float("nan")}, "AdamW: weight_decay is a number .* not nan"),
+        ("RMSprop", {"alpha": torch.tensor(0.9)}, r"RMSprop: alpha is a number .*tensor\(0.9"),
+    ],
+)
+def test_a_setting_is_a_number_or_a_name(kind: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        getattr(ht, kind)(**options)
 
 
 def test_low_precision_rates_are_not_rounded_to_it() -> None:

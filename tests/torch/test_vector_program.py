@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, dropout
 from vector_toys import (
-    CLASSES,
-    FEATURES,
     RATES,
     Played,
     X,
     Y,
     accuracy,
     classifier,
-    loss,
     mlp,
     rates,
     same,
@@ -209,88 +205,6 @@ def test_a_state_of_another_form_is_refused(tmp_path: Path) -> None:
     other = classifier(model=lambda: mlp(nn.BatchNorm1d(8)))
     with pytest.raises(TrainingError, match="the checkpoint lacks `buffers/1"):
         Played(other, rates(2)).program.load(tmp_path)
-
-
-# Modules -------------------------------------------------------------------------------
-
-
-def test_running_statistics_are_each_members_own() -> None:
-    population = Played(classifier(model=lambda: mlp(nn.BatchNorm1d(8))), rates(2))
-    population.play(0)
-    alone = population.members()
-    population.play(4)
-    for member, trained, own in zip(alone, population.members(), rates(2), strict=True):
-        optimizer = torch.optim.SGD(member.train().parameters(), **own)
-        for _ in range(4):
-            optimizer.zero_grad()
-            loss(member, (X, Y), {}).backward()
-            optimizer.step()
-        for name, value in member.state_dict().items():
-            torch.testing.assert_close(trained.state_dict()[name], value, rtol=1e-9, atol=1e-9)
-
-
-def test_dropout_may_differ_between_members() -> None:
-    def dropped(model: Any, batch: Any, hparams: Any) -> Any:
-        x, y = batch
-        x = dropout(x, hparams["dropout"])
-        return cross_entropy(model(x), y), {"kept": (x != 0).double().mean()}
-
-    space = Space(dropout=Uniform(0.0, 1.0))
-    trainable = classifier(loss=dropped, optimizer=ht.SGD(lr=0.1))
-    population = Played(trainable, [{"dropout": p} for p in (0.0, 0.2, 0.7, 1.0)], space)
-    kept = population.play(40).metrics["kept"]
-    np.testing.assert_allclose(kept, [1.0, 0.8, 0.3, 0.0], atol=0.02)
-
-
-def test_dropout_is_off_while_evaluating() -> None:
-    population = Played(classifier(model=lambda: mlp(nn.Dropout(0.9))), rates(2))
-    scores = population.play(5).metrics["accuracy"]
-    for member, score in zip(population.members(), scores, strict=True):
-        assert float(accuracy(member, {})) == score
-
-
-class Adapted(nn.Module):
-    """A small trained layer on a large frozen one."""
-
-    def __init__(self, base: nn.Module) -> None:
-        super().__init__()
-        self.base, self.head = base, nn.Linear(64, CLASSES).double()
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.head(self.base(x))
-
-
-def test_memory_grows_with_the_adapters_only(tmp_path: Path) -> None:
-    base = nn.Sequential(nn.Linear(FEATURES, 64), nn.ReLU(), nn.Linear(64, 64)).double()
-    weight = base[0].weight.detach().clone()
-    trainable = classifier(model=lambda: Adapted(base), shared=base)
-    population = Played(trainable, rates(4))
-    for _ in range(2):
-        shown = population.play(10)
-    state = population.states()
-    assert {path.split("/")[-1] for path in state} == {"head.weight", "head.bias"}
-    adapter = 64 * CLASSES + CLASSES
-    assert sum(leaf.numel() for leaf in state.values()) == 4 * 2 * adapter  # and its momentum
-    assert torch.equal(base[0].weight, weight)
-    member = population.members()[2]
-    assert member.base is base
-    assert float(accuracy(member, {})) == shown.metrics["accuracy"][2]
-
-
-def test_a_parameter_that_is_not_trained_stays_each_members_own() -> None:
-    def half() -> nn.Module:
-        model = mlp()
-        model[0].requires_grad_(False)
-        return model
-
-    population = Played(classifier(model=half), rates(2))
-    population.play(0)
-    before = population.members()
-    population.play(3)
-    for one, other in zip(before, population.members(), strict=True):
-        assert torch.equal(one[0].weight, other[0].weight)
-        assert not torch.equal(one[2].weight, other[2].weight)
-    assert not torch.equal(before[0][0].weight, before[1][0].weight)
 
 
 # Hparams -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.func import grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from heredity.errors import UsageError
 from heredity.torch.vector.draws import Keyed
@@ -71,6 +72,12 @@ def split(hparams: Hparams) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def drawing(key: Tensor | None) -> Any:
     """torch's random functions, keyed; without a key they are refused by `vmap`."""
     return nullcontext() if key is None else Keyed(key)
+
+
+def batched_kernels(device: torch.device) -> Any:
+    """Attention by what torch computes for all members at once: on the CPU its own kernel would be
+    called for one after the other."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def taken_apart(function: Callable[..., Any]) -> Callable[..., Any]:

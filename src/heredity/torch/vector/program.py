@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from heredity.errors import TrainingError
 from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, Setting
 from heredity.space import Space
-from heredity.torch.vector.bodies import Body
+from heredity.torch.vector.bodies import Body, batched_kernels
 from heredity.torch.vector.checks import (
     ROWS,
     Inherit,
@@ -89,6 +89,10 @@ class Program:
     @torch.no_grad()
     def open(self, setting: Setting) -> None:
         """Check the user's functions, choose the chunk, make room for the state."""
+        with batched_kernels(self._device):
+            self._open(setting)
+
+    def _open(self, setting: Setting) -> None:
         check_space(setting.space)
         check_device(self._device)
         self._setting = setting
@@ -246,7 +250,10 @@ class Program:
         return ramped(self._setting.space, round, range(rows.start, rows.stop), step)
 
     def _scores(self, state: Flat, hparams: Mapping[str, Any], keys: Tensor) -> dict[str, Tensor]:
-        scores = self._body.evaluate(state, hparams, keys if self._traits.evaluate_draws else None)
+        with batched_kernels(self._device):
+            scores = self._body.evaluate(
+                state, hparams, keys if self._traits.evaluate_draws else None
+            )
         named = scores if isinstance(scores, Mapping) else {self._setting.metric: scores}
         return {name: score.to(self._device, torch.float64) for name, score in named.items()}
 
