@@ -109,7 +109,8 @@ class Workshop:
         """Drive the study as far as it goes; the log, which may have been opened anew."""
         from heredity.live import view_of
 
-        view = opened.enter_context(view_of(self.name, live))
+        doing = "compiling" if isinstance(executor, Vectorized) else "starting"
+        view = opened.enter_context(view_of(self.name, live, doing))
         opened.callback(self.checkpoints.remove_spares)
         opened.callback(executor.close)
         while True:

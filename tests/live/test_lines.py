@@ -29,7 +29,7 @@ def said(lines: Lines, stream: io.StringIO, facts: Facts, left_s: float | None =
 def test_a_line_comes_every_tenth_and_every_ten_seconds() -> None:
     stream, clock = io.StringIO(), Clock()
     lines = Lines(stream, clock)
-    lines.open("toy")
+    lines.open("toy", "starting")
     assert said(lines, stream, facts_after(0)) == ["toy: 4 members, 0 of 50 steps"]
     assert said(lines, stream, facts_after(1)) == []
     (line,) = said(lines, stream, facts_after(2), 75.0)
@@ -61,7 +61,7 @@ def test_a_study_that_was_stopped_is_not_called_ended() -> None:
 def test_what_never_began_says_nothing() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
-    lines.open("toy")
+    lines.open("toy", "starting")
     lines.close(None, ())
     assert stream.getvalue() == ""
 

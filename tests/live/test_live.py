@@ -23,7 +23,7 @@ class Sketch:
         self.drawn: list[float] = []
         self.closed: list[Any] = []
 
-    def open(self, name: str) -> None: ...
+    def open(self, name: str, doing: str) -> None: ...
 
     def draw(self, facts: Facts, left_s: float | None) -> None:
         self.drawn.append(self.now)

@@ -29,8 +29,8 @@ LONGEST_PERIOD_S = 2.0
 class Screen(Protocol):
     """Where pictures go."""
 
-    def open(self, name: str) -> None:
-        """Say that the study is getting ready: workers start."""
+    def open(self, name: str, doing: str) -> None:
+        """Say that the study is getting ready, and what it is doing for that."""
 
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Show how the study stands, and the seconds it will go on for as far as is known."""
@@ -56,9 +56,9 @@ class View:
         self._left = TimeLeft()
         self._driver: Driver | None = None
 
-    def open(self) -> None:
+    def open(self, doing: str) -> None:
         """Say that something is about to begin."""
-        self._screen.open(self._name)
+        self._screen.open(self._name, doing)
 
     def show(self, driver: Driver) -> None:
         """Draw, if that is due. Called at every turn of the loop."""
@@ -91,14 +91,17 @@ class Dark:
 
 
 @contextmanager
-def view_of(name: str, live: Literal["auto", "off"]) -> Iterator[View | Dark]:
+def view_of(
+    name: str, live: Literal["auto", "off"], doing: str = "starting"
+) -> Iterator[View | Dark]:
     """A view of the study `name`: a live view if standard error is a terminal, else plain lines,
-    and nothing if `live` is "off"."""
+    and nothing if `live` is "off". Until there is something to show it says what the study is
+    `doing`."""
     if live == "off":
         yield Dark()
         return
     view = View(name, _screen())
-    view.open()
+    view.open(doing)
     try:
         yield view
     finally:

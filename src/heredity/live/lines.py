@@ -25,8 +25,8 @@ class Lines:
         self._said_at: float | None = None
         self._said_part = 0.0
 
-    def open(self, name: str) -> None:
-        """Nothing: the first line comes when the workers are there."""
+    def open(self, name: str, doing: str) -> None:
+        """Nothing: the first line comes when the study is ready."""
 
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Write a line if there is something new to say."""

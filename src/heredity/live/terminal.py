@@ -20,9 +20,9 @@ class Terminal:
             console=self._console, auto_refresh=False, redirect_stdout=False, transient=False
         )
 
-    def open(self, name: str) -> None:
-        """Say that workers start."""
-        self._show(Text.assemble((name, "bold"), "  starting"))
+    def open(self, name: str, doing: str) -> None:
+        """Say that the study is getting ready."""
+        self._show(Text.assemble((name, "bold"), f"  {doing}"))
 
     def draw(self, facts: Facts, left_s: float | None) -> None:
         """Replace the picture."""
