@@ -39,7 +39,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def url(server: PostgresServer) -> str:
-    return server.new_database()
+    return server.emptied_database()
 
 
 @pytest.fixture
@@ -373,7 +373,7 @@ def test_everything_else_goes_on_after_a_restart(
 def test_a_server_that_stays_away_is_named(
     server: PostgresServer, url: str, begun: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heredity.stores.sql.RECONNECT_S", 0.0)
+    monkeypatch.setattr("heredity.stores.connection.RECONNECT_S", 0.0)
     server.stop()
     try:
         for attempt in (lambda: begun.read("s"), lambda: begun.append("s", BLOCK, 1)):
@@ -410,8 +410,8 @@ def test_errors_of_a_session_hold_no_password(
     assert "cret" not in shown
 
 
-def test_a_user_who_may_not_make_tables_is_told_the_grant(server: PostgresServer, url: str) -> None:
-    database = name_of(url)
+def test_a_user_who_may_not_make_tables_is_told_the_grant(server: PostgresServer) -> None:
+    database = name_of(server.new_database())
     server.execute(database, f"CREATE ROLE r{database} LOGIN PASSWORD 'x'")
     with pytest.raises(StoreError, match="GRANT this one CREATE"):
         open_store(server.url(database, f"r{database}", "x"))
@@ -464,7 +464,8 @@ def test_reading_only_writes_nothing(url: str, begun: Store) -> None:
         assert list(store.read("s", 1)) == BLOCK
 
 
-def test_tables_of_others_are_left_alone(server: PostgresServer, url: str) -> None:
+def test_tables_of_others_are_left_alone(server: PostgresServer) -> None:
+    url = server.new_database()
     server.execute(name_of(url), "CREATE TABLE public.events (mine int)")
     with closing(open_store(url)) as store:
         store.create("s", [CREATED])

@@ -279,8 +279,8 @@ def fill(store: SqlStore) -> int:
 
 def limit_pages(store: SqlStore, pages: int) -> None:
     """Let SQLite find the disk full beyond so many pages."""
-    store._connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    store._connection.commit()
+    store._shared._connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    store._shared._connection.commit()
 
 
 def test_a_full_disk_loses_nothing(database: Path) -> None:

@@ -7,8 +7,6 @@ one succeeds. This file knows rows of text and no meaning of any event.
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,8 +14,17 @@ from functools import wraps
 from importlib.metadata import version
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Text, delete, func, insert, inspect, literal_column, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    delete,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+)
 
 from heredity.crash import crash_point
 from heredity.errors import Conflict, NotFound, StoreError, UsageError, did_you_mean
@@ -25,10 +32,8 @@ from heredity.evolution.events import Event
 from heredity.stores import tables
 from heredity.stores.base import Lease, Point
 from heredity.stores.codec import Row, check_finite, decode, encode
+from heredity.stores.connection import SharedConnection
 from heredity.stores.database import ConnectionLost, Database, Held
-
-RECONNECT_S = 30.0
-"""How long to wait for a server that was lost; a restart takes a few seconds."""
 
 _ATTEMPTS = 5
 """How often a block is written anew after the connection broke off meanwhile."""
@@ -47,7 +52,7 @@ def _lasting(
         try:
             return method(self, *args, **kwargs)
         except ConnectionLost:
-            self._reconnect()
+            self._shared.reconnect()
             return method(self, *args, **kwargs)
 
     return done
@@ -78,11 +83,11 @@ class SqlStore:
     def __init__(self, database: Database, *, read_only: bool = False) -> None:
         self._database = database
         self._read_only = read_only
-        self._mutex = threading.Lock()
         self._last = tables.LAST.add_columns(literal_column(database.transaction, Text()))
         self._renew = tables.upsert(tables.leases, until_s=f"{database.now} + :for_s")
-        self._engine = database.open_engine(read_only=read_only)
-        self._connection = self._connect()
+        now: ColumnElement[float] = literal_column(f"(SELECT {database.now})")
+        self._leases = tables.LEASES.add_columns(tables.leases.c.until_s - now)
+        self._shared = SharedConnection(database, read_only=read_only)
         try:
             self._check_schema()
         except BaseException:
@@ -100,7 +105,7 @@ class SqlStore:
     @_lasting
     def read(self, study: str, after: int = 0) -> Sequence[Event]:
         """The events with seq > `after`, in order."""
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             rows = connection.execute(tables.READ, {"study_": study, "after": after})
             events = decode(rows, after + 1)
             if not events:
@@ -110,13 +115,13 @@ class SqlStore:
     @_lasting
     def studies(self) -> Sequence[str]:
         """The names of all studies, oldest first."""
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             return self._names(connection)
 
     def remove(self, study: str) -> None:
         """Forget a study whole."""
         self._require_study(study)
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             connection.execute(delete(tables.studies).where(tables.studies.c.name == study))
 
     @_lasting
@@ -124,7 +129,7 @@ class SqlStore:
         """The cached fold as (seq, bytes), or None."""
         table = tables.snapshots
         query = select(table.c.seq, table.c.data).where(table.c.study == study)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             found = connection.execute(query).first()
             if found is None:
                 self._require(connection, study)
@@ -133,7 +138,7 @@ class SqlStore:
     @_lasting
     def save_snapshot(self, study: str, seq: int, data: bytes) -> None:
         """Replace the cached fold."""
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             self._require(connection, study)
             values = {"study": study, "seq": seq, "data": data}
             connection.execute(tables.SAVE_SNAPSHOT, values)
@@ -148,7 +153,7 @@ class SqlStore:
             {"study": study, "trial": trial, "step": step, "metrics": json.dumps(dict(p.metrics))}
             for (trial, step), p in sorted(latest.items())
         ]
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             self._require(connection, study)
             if rows:
                 connection.execute(tables.RECORD, rows)
@@ -159,7 +164,7 @@ class SqlStore:
         table = tables.points
         points = select(table.c.step, table.c.metrics).order_by(table.c.step)
         query = points.where(table.c.study == study, table.c.trial == trial)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             self._require(connection, study)
             rows = connection.execute(query).all()
         return [Point(trial, step, json.loads(metrics)) for step, metrics in rows]
@@ -168,7 +173,7 @@ class SqlStore:
     def heartbeat(self, study: str, driver: str, alive_s: float) -> None:
         """Note that a driver has been alive for `alive_s` seconds."""
         values = {"study": study, "driver": driver, "alive_s": alive_s}
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             self._require(connection, study)
             connection.execute(tables.HEARTBEAT, values)
 
@@ -177,7 +182,7 @@ class SqlStore:
         """Seconds that drivers have been alive, over all runs of the study."""
         table = tables.heartbeats
         total = select(func.sum(table.c.alive_s)).where(table.c.study == study)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             self._require(connection, study)
             return float(connection.execute(total).scalar() or 0.0)
 
@@ -185,25 +190,23 @@ class SqlStore:
     def lease(self, study: str, trial: int, attempt: int, worker: str, for_s: float) -> None:
         """Begin or renew the lease of a trial."""
         values = {"study": study, "trial": trial, "attempt": attempt, "worker": worker}
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             self._require(connection, study)
             connection.execute(self._renew, values | {"for_s": for_s})
 
     @_lasting
     def leases(self, study: str) -> Sequence[Lease]:
         """The leases that nobody has ended, by trial."""
-        table = tables.leases
-        left_s = table.c.until_s - literal_column(self._database.now)
-        query = select(table.c.trial, table.c.attempt, table.c.worker, left_s)
-        query = query.where(table.c.study == study).order_by(table.c.trial)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             self._require(connection, study)
-            return [Lease(*row) for row in connection.execute(query)] if self._leased else []
+            if not self._leased:
+                return []
+            return [Lease(*row) for row in connection.execute(self._leases, {"study_": study})]
 
     @_lasting
     def end_lease(self, study: str, trial: int) -> None:
         """Forget the lease of a trial, if there is one."""
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             ended = connection.execute(tables.END_LEASE, {"study_": study, "trial_": trial})
             if ended.rowcount == 0:
                 self._require(connection, study)
@@ -214,7 +217,7 @@ class SqlStore:
         self._require_study(study)
         with ExitStack() as held:
             try:
-                held.enter_context(self._database.hold(study, self._reading))
+                held.enter_context(self._database.hold(study, self._shared.reading))
             except Held as holder:
                 raise UsageError(
                     f"study {study!r} is being run by {holder}. Wait for it to end, stop it, or "
@@ -229,14 +232,13 @@ class SqlStore:
         """Who drives the study now; None if nobody does."""
         self._require_study(study)
         try:
-            return self._database.holder(study, self._reading)
+            return self._database.holder(study, self._shared.reading)
         except OSError as error:
             raise _not_lockable(study, error) from error
 
     def close(self) -> None:
         """Let go of the database; the store cannot be used any more."""
-        self._connection.close()
-        self._engine.dispose()
+        self._shared.close()
 
     # Writing a block ------------------------------------------------------------------------------
 
@@ -247,7 +249,7 @@ class SqlStore:
         for _ in range(_ATTEMPTS):
             transaction = ""
             try:
-                with self._writing() as connection:
+                with self._shared.writing() as connection:
                     transaction = self._may_follow(connection, block)
                     self._insert(connection, block)
                     crash_point("append.before")
@@ -259,7 +261,7 @@ class SqlStore:
                 return block.last
             except ConnectionLost:
                 unknown.add(transaction)
-                self._reconnect()
+                self._shared.reconnect()
         raise StoreError(
             f"the connection to {self._database} broke off {_ATTEMPTS} times while a block of "
             f"{len(block.rows)} events was written. See the server's log, then run the same again"
@@ -298,59 +300,16 @@ class SqlStore:
         columns = literal_column(self._database.written_by), *tables.READ.selected_columns
         seq = tables.events.c.seq
         query = tables.READ.with_only_columns(*columns).where(seq <= block.last)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             found = connection.execute(query, {"study_": block.study, "after": block.after}).all()
         written = [tuple(row[1:]) for row in found if row[0] in transactions]
         return written == block.rows
-
-    # Transactions ---------------------------------------------------------------------------------
-
-    def _connect(self) -> Connection:
-        try:
-            return self._engine.connect()
-        except DBAPIError as error:
-            raise self._database.explain(error) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._mutex:
-            try:
-                with self._connection.begin():
-                    yield self._connection
-            except DBAPIError as error:
-                if error.connection_invalidated:
-                    raise ConnectionLost(
-                        f"the connection to {self._database} broke off; run the same again"
-                    ) from error
-                raise self._database.explain(error) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """One transaction that is begun as the database wants it for writing."""
-        if self._read_only:
-            raise UsageError(f"{self._database} was opened to read only")
-        with self._reading() as connection:
-            connection.exec_driver_sql(self._database.begin)
-            yield connection
-
-    def _reconnect(self) -> None:
-        """Wait for the server to be back. The connection repairs itself when it is used."""
-        give_up = time.monotonic() + RECONNECT_S
-        while True:
-            try:
-                with self._reading() as connection:
-                    connection.execute(text("SELECT 1"))
-                return
-            except StoreError:
-                if time.monotonic() > give_up:
-                    raise
-            time.sleep(0.1)
 
     # What is there --------------------------------------------------------------------------------
 
     @_lasting
     def _require_study(self, study: str) -> None:
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             self._require(connection, study)
 
     def _require(self, connection: Connection, study: str) -> None:
@@ -368,12 +327,12 @@ class SqlStore:
         )
 
     def _check_schema(self) -> None:
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             present = set(inspect(connection).get_table_names())
         self._leased = tables.leases.name in present or not self._read_only
         if not present.issuperset(tables.metadata.tables):
             self._create_missing(present)
-        with self._reading() as connection:
+        with self._shared.reading() as connection:
             meta = {row.key: row.value for row in connection.execute(select(tables.meta))}
         if int(meta["schema"]) > tables.SCHEMA:
             raise StoreError(
@@ -388,7 +347,7 @@ class SqlStore:
             return
         if self._read_only:
             raise NotFound(f"{self._database} holds no studies: nothing has ever been run there")
-        with self._writing() as connection:
+        with self._shared.writing() as connection:
             self._database.prepare(connection)
             tables.metadata.create_all(connection)
             if connection.execute(select(tables.meta)).first() is None:

@@ -150,7 +150,7 @@ def _make_folder(folder: Path) -> None:
 def _connect(path: Path, read_only: bool, durable: Durable) -> sqlite3.Connection:
     if not read_only:
         connection = _open(path, "rwc")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durable]}")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
@@ -164,6 +164,20 @@ def _connect(path: Path, read_only: bool, durable: Durable) -> sqlite3.Connectio
             raise
         connection = _open(path, "ro&immutable=1")  # a read-only folder: nobody can be writing
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Try until it succeeds: of processes that open a new file at once, SQLite lets one do it and
+    refuses the others without waiting."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -98,6 +98,11 @@ READ = (
     .where(events.c.study == _study, events.c.seq > bindparam("after"))
     .order_by(events.c.seq)
 )
+LEASES = (
+    select(leases.c.trial, leases.c.attempt, leases.c.worker)
+    .where(leases.c.study == _study)
+    .order_by(leases.c.trial)
+)
 END_LEASE = delete(leases).where(leases.c.study == _study, leases.c.trial == bindparam("trial_"))
 
 
