@@ -133,8 +133,7 @@ class Command:
         if metric is not None:
             self._require_pattern(metric)
         if not self.reads_json:
-            for restoring in (False, True):
-                self._require_used(hparams, restoring)
+            self._require_used(hparams)
 
     def example(self, hparams: Mapping[str, Any], steps: int) -> str:
         """The command line of a first trial, for a person to read."""
@@ -158,16 +157,16 @@ class Command:
                 f"{did_you_mean(metric, self.metrics)}"
             )
 
-    def _require_used(self, hparams: Sequence[str], restoring: bool) -> None:
-        unused = [name for name in hparams if name not in self.training.names(restoring)]
-        if unused:
-            listed = ", ".join(f"`{name}`" for name in unused)
-            when = "when there are weights to restore" if restoring else "in first trials"
+    def _require_used(self, hparams: Sequence[str]) -> None:
+        first, later = (self.training.names(restoring) for restoring in (False, True))
+        for name in hparams:
+            if name in first and name in later:
+                continue
+            when = " when it restores" if name in first else " when it does not restore"
             raise HparamsError(
-                f"the command does not use the hparam{'s' * (len(unused) > 1)} {listed} {when}: "
-                f"write {{{unused[0]}}} where the program takes it, set reads_json=True if the "
-                f"program reads it from the file that ${VARIABLE} names, or take it out of the "
-                "space"
+                f"the command does not use the hparam `{name}`{when * (name in first | later)}: "
+                f"write {{{name}}} where the program takes it, set reads_json=True if the program "
+                f"reads it from the file that ${VARIABLE} names, or take it out of the space"
             )
 
     def _require_inheritance(self) -> None:

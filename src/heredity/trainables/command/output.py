@@ -20,7 +20,7 @@ from heredity.trainables.command.process import Stream
 TAIL_LINES = 30
 """How many of a program's last lines are shown when it fails."""
 
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 18
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[@-Z\\-_])"
@@ -28,7 +28,7 @@ _ESCAPES = re.compile(
 )
 """ECMA-48 control sequences: colours, cursor movements, window titles; and single ones."""
 
-_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n)")
+_END = re.compile(r"\r\n|\r|\n")
 
 Measured = Callable[[int, dict[str, float]], None]
 
@@ -53,14 +53,14 @@ class Lines:
         text = self._rest + self._decoder.decode(data, final)
         if final or len(text) > _LONGEST_LINE:
             text += "\n"
-        end = 0
-        for found in _LINE.finditer(text):
-            if found[2] == "\r" and found.end() == len(text):
+        begin = 0
+        for end in _END.finditer(text):
+            if end[0] == "\r" and end.end() == len(text):
                 break  # a line feed may follow
-            end = found.end()
-            if line := _ESCAPES.sub("", found[1]).rstrip():
-                yield line, found[2] == "\r"
-        self._rest = text[end:]
+            if line := _ESCAPES.sub("", text[begin : end.start()]).rstrip():
+                yield line, end[0] == "\r"
+            begin = end.end()
+        self._rest = text[begin:]
 
 
 class Output:

@@ -3,10 +3,10 @@
     train --lr {lr} --steps {steps} [--resume {restore}/last.pt | --fresh]
 
 A placeholder is a name in braces; `{{` and `}}` are braces of the command's own. What stands from a
-word that begins with `[` to one that ends with `]` is an optional part if `{restore}` or a `|` of
-its own stands between: what is left of the `|` is used when there is something to restore, what is
-right of it when there is not. All other brackets belong to the command. This file knows words and
-values; it runs nothing.
+word that begins with `[` to one that ends with `]` is an optional part if `{restore}` is in it, or
+a `|` that stands alone or at a bracket: what is left of the `|` is used when there is something to
+restore, what is right of it when there is not. All other brackets belong to the command. This file
+knows words and values; it runs nothing.
 """
 
 from __future__ import annotations
@@ -187,26 +187,20 @@ def _end_of_optional(words: list[str], begin: int) -> int | None:
         return None
     for position in range(begin, len(words)):
         if words[position].endswith("]"):
-            inside = _inside(words[begin : position + 1])
-            optional = "|" in inside or any("{restore}" in word for word in inside)
-            return position + 1 if optional else None
+            group = words[begin : position + 1]
+            optional = any("{restore}" in word or word == "|" for word in group)
+            at_bracket = group[0].startswith("[|") or group[-1].endswith("|]")
+            return position + 1 if optional or at_bracket else None
     return None
 
 
-def _inside(group: list[str]) -> list[str]:
-    """The words between the brackets, a `|` at either bracket being a word of its own."""
-    words = list(group)
-    words[0] = words[0][1:]
-    words[-1] = words[-1][:-1]
-    if words[0].startswith("|"):
-        words[:1] = ["|", words[0][1:]]
-    if words[-1].endswith("|"):
-        words[-1:] = [words[-1][:-1], "|"]
-    return [word for word in words if word]
-
-
 def _alternatives(group: list[str]) -> Iterator[Part]:
-    words = _inside(group)
+    inside = list(group)
+    inside[0] = inside[0][1:]
+    inside[-1] = inside[-1][:-1]
+    if len(inside) == 1:  # of a list: one of its words holds all of the part
+        inside = _split(inside[0])
+    words = [word for given in inside for word in re.split(r"(\|)", given) if word]
     if words.count("|") > 1:
         raise UsageError(f"{' '.join(group)!r} has more than one |: [restoring | from scratch]")
     bar = words.index("|") if "|" in words else len(words)
