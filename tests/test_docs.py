@@ -73,6 +73,19 @@ if __name__ == "__main__":
     assert float(run.stdout) < 25
 
 
+def test_the_guides_code_runs(tmp_path: Path) -> None:
+    """Its blocks, one after the other: later ones use what earlier ones made."""
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    assert blocks
+    (tmp_path / "guide.py").write_text("\n".join(blocks))
+    run = subprocess.run(
+        [sys.executable, "guide.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("(1, 16)\nSequential(")
+
+
 def test_the_readme_has_all_its_blocks_tested() -> None:
     assert len(BLOCKS) == 3
 
