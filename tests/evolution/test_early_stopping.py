@@ -65,6 +65,12 @@ def test_the_median_is_of_the_same_step():
     assert together((0.5,), (0.5,), (0.5,), (0.1, 0.2)).stops == []
 
 
+def test_who_reported_only_later_has_no_mean_yet():
+    story = together((0.5,), (0.5,), (), (0.0,))
+    story.measure(2, s2=0.5)
+    assert story.stops == []
+
+
 def test_lower_is_better_where_it_is():
     options = {"objectives": (minimize("loss"),)}
     curves = [(0.3, 0.2)] * 3

@@ -135,8 +135,8 @@ def _others(view: View, member: int, step: int, curves: Mapping[int, Curve]) -> 
     """What the other members had at this step, as far as they have a score."""
     had = view.scores_of(view.records(step))[:, 0]
     for trial, curve in curves.items():
-        proposal = view.proposal(trial)
-        if len(curve) and proposal.start < step <= curve[-1, 0]:
-            had[proposal.member] = curve[curve[:, 0] <= step, 1].mean()
+        so_far = curve[curve[:, 0] <= step, 1]
+        if len(so_far) and curve[-1, 0] >= step:
+            had[view.proposal(trial).member] = so_far.mean()
     had[member] = np.nan
     return had[~np.isnan(had)]
