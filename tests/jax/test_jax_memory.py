@@ -1,17 +1,20 @@
 """As many members train at once as have room; running out is said with what to do."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
-from populations import opened, played, round_of, setting
+from populations import DESCENT, opened, played, round_of, setting
 
 from heredity.errors import HeredityError
 from heredity.executors.program import OutOfMemory
 from heredity.jax import VectorTrainable, memory
-from heredity.jax.memory import largest_chunk, reporting
+from heredity.jax.memory import cached_chunk, largest_chunk, reporting
 
 
 @dataclass
@@ -36,6 +39,10 @@ class Sized:
     def temp_size_in_bytes(self) -> int:
         return 10 * self.chunk
 
+    @property
+    def alias_size_in_bytes(self) -> int:
+        return 12 * 5  # twelve rows of 5, of which every chunk works on copies
+
 
 @pytest.mark.parametrize(
     ("room", "chunk", "compiled"),
@@ -53,6 +60,47 @@ def test_the_largest_divisor_that_fits_is_taken(
     found, program = largest_chunk(compile, 12, room)
     assert (found, program.chunk) == (chunk, chunk)
     assert tried == compiled  # what cannot fit is not even compiled
+
+
+@pytest.mark.parametrize(
+    ("cache", "chunk"),
+    [(None, 12), (480, 12), (479, 6), (160, 4), (80, 2), (79, 12), (0, 12)],
+    ids=["no CPU", "all", "half", "a third", "two", "one is too few", "none"],
+)
+def test_a_chunk_takes_half_of_the_cache(cache: int | None, chunk: int) -> None:
+    assert cached_chunk(Sized(12), 12, 12, cache) == chunk  # type: ignore[arg-type]
+
+
+def test_no_chunk_makes_poor_use_of_the_cache() -> None:
+    program: Any = Sized(26)
+    needed = 2 * 12 * 5 / 26 + 10  # of one row
+    assert cached_chunk(program, 26, 26, int(2 * 14 * needed)) == 13
+    assert cached_chunk(program, 26, 26, int(2 * 12.5 * needed)) == 26  # 2 is the next divisor
+
+
+def test_a_cpu_trains_in_chunks_that_its_cache_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = setting(population=8)
+    whole = opened(DESCENT, given)
+    assert whole.chunk == 8
+    size = whole._program(3).compiled.memory_analysis()
+    needed = 2 * size.alias_size_in_bytes + size.temp_size_in_bytes
+    monkeypatch.setattr(memory, "cache_bytes", lambda device: 0.7 * needed / memory.CACHE_FRACTION)
+    program = opened(DESCENT, given)
+    assert program.chunk == 4
+    scores = [played(p, round_of(given, 0)).metrics["score"] for p in (whole, program)]
+    np.testing.assert_allclose(*scores, rtol=1e-5)
+
+
+def test_the_system_says_how_large_the_cache_is(tmp_path: Path, monkeypatch: Any) -> None:
+    device = jax.devices("cpu")[0]
+    monkeypatch.setattr(memory, "_CACHES", tmp_path)
+    assert memory.cache_bytes(device) == memory.USUAL_CACHE_BYTES
+    for number, size in enumerate(["48K", "1024K", "32M"]):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "size").write_text(f"{size}\n")
+    assert memory.cache_bytes(device) == 32 << 20
+    gpu: Any = SimpleNamespace(platform="gpu")
+    assert memory.cache_bytes(gpu) is None
 
 
 def test_a_population_that_does_not_fit_trains_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

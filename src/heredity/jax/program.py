@@ -43,7 +43,7 @@ class JaxProgram:
 
     Args:
         functions: the user's.
-        chunk: members that train at once on each device; "auto" is as many as have room.
+        chunk: members that train at once on each device; "auto": see `VectorTrainable.program`.
         devices: how many share the population equally; by default one.
 
     Attributes:
@@ -111,8 +111,10 @@ class JaxProgram:
         if self._wanted != "auto":
             chunk = memory.checked_chunk(self._wanted, rows)
             return chunk, self._compiled(steps, chunk)
-        limit = memory.limit_bytes(self._devices[0])
-        return memory.largest_chunk(partial(self._compiled, steps), rows, limit)
+        device, compiled = self._devices[0], partial(self._compiled, steps)
+        largest, program = memory.largest_chunk(compiled, rows, memory.limit_bytes(device))
+        chunk = memory.cached_chunk(program, largest, rows, memory.cache_bytes(device))
+        return chunk, program if chunk == largest else compiled(chunk)
 
     def _compiled(self, steps: int, chunk: int) -> Program:
         """A round of `steps` steps."""
