@@ -52,6 +52,28 @@ if __name__ == "__main__":
 """
 
 
+COMPILED = """
+import sys
+import heredity as hd
+import heredity.jax
+
+waited = []
+
+def step(state, hparams, batch, key):
+    if not waited:  # while it is traced
+        waited.append(open(sys.argv[1]).read())
+    return state * hparams["rate"]
+
+study = hd.Study(
+    heredity.jax.VectorTrainable(lambda key, hparams: 1.0, step, lambda state, hparams, key: state),
+    hd.Space(rate=hd.Uniform(0.5, 1.0)), objective=hd.maximize("height"),
+    population=4, interval=10, budget=hd.Steps(20), name="compiled", storage=sys.argv[2],
+)
+study.run()
+print("the end")
+"""
+
+
 class Tmux:
     """A terminal of its own, of a given size."""
 
@@ -89,14 +111,15 @@ class Tmux:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[[int, int], Tmux]]:
-    """Opens terminals that run the script, which waits in its trial 17 for `go` to be written."""
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Tmux]]:
+    """Opens terminals that run a script, which waits for `go` to be written: `SCRIPT` does in its
+    trial 17."""
     opened: list[Tmux] = []
     script, go, runs = tmp_path / "script.py", tmp_path / "go", tmp_path / "runs"
-    script.write_text(SCRIPT)
     os.mkfifo(go)
 
-    def open_one(width: int, height: int) -> Tmux:
+    def open_one(width: int, height: int, text: str = SCRIPT) -> Tmux:
+        script.write_text(text)
         # readline, which pytest imports, tells its children that they have 80 columns.
         command = f"env -u COLUMNS -u LINES LANG=C.UTF-8 {sys.executable} {script} {go} {runs}"
         opened.append(Tmux(width, height, command))
@@ -109,7 +132,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[[int, int], Tmux]]:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (60, 20)])
 def test_it_shows_the_population_while_it_trains_and_stays_at_the_end(
-    width: int, height: int, tmp_path: Path, terminal: Callable[[int, int], Tmux]
+    width: int, height: int, tmp_path: Path, terminal: Callable[..., Tmux]
 ) -> None:
     screen = terminal(width, height)
     during = screen.wait_for("training")
@@ -125,3 +148,15 @@ def test_it_shows_the_population_while_it_trains_and_stays_at_the_end(
     assert "climb  ended" in after
     assert after.count("climb  ") == 1
     assert "100%" in after
+
+
+def test_a_population_in_one_program_is_compiling_before_it_trains(
+    tmp_path: Path, terminal: Callable[..., Tmux]
+) -> None:
+    screen = terminal(80, 24, COMPILED)
+    assert "running" not in screen.wait_for("compiled  compiling")
+    (tmp_path / "go").write_text("")
+    screen.wait_for("the end")
+    after = screen.everything()
+    assert "compiled  ended" in after
+    assert "compiling" not in after
