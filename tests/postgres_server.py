@@ -119,7 +119,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="heredity-postgres-"))  # where its user may enter
+    folder = Path(tempfile.mkdtemp(prefix="heredity-postgres-", dir="/tmp"))  # open to its user
     server = PostgresServer(programs, folder)
     try:
         server.make()
