@@ -71,8 +71,9 @@ class Generational(Algorithm):
 
     def retains(self, view: View) -> set[int]:
         """What the lane furthest behind may meet, and what came after."""
-        wanted = records_since(view, int(view.spent.min()))
-        return {trial for trial in wanted if healthy(view, trial)}
+        wanted = np.array(sorted(records_since(view, int(view.spent.min()))), dtype=np.int64)
+        finite = np.isfinite(view.scores_of(wanted)[:, 0])
+        return set(wanted[finite & view.inheritable(wanted)].tolist())
 
     # ------------------------------------------------------------------ a child
 
