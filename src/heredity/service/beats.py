@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from heredity.errors import HeredityError
 from heredity.executors.base import Measured
 from heredity.service.client import Client
+from heredity.service.wire import MEASURED
 
 Run = tuple[int, int]
 """A trial and an attempt of it."""
@@ -90,7 +91,7 @@ class Beats:
 
     def _beat(self, attempt: _Attempt) -> None:
         with self._mutex:
-            news, attempt.measured = attempt.measured, []
+            news, attempt.measured = attempt.measured[:MEASURED], attempt.measured[MEASURED:]
         try:
             heard = self._client.heartbeat(self._study, attempt.worker, *attempt.run, news)
         except HeredityError:  # away, or it wants no news of this: the report will tell

@@ -6,8 +6,8 @@ service counts it once. This file knows nothing of how trials run.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -74,12 +74,13 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        try:
-            self._http = httpx.Client(
-                base_url=url, headers=headers, timeout=TIMEOUT, transport=transport, trust_env=False
-            )
-        except httpx.InvalidURL as error:
-            raise UsageError(f"{url!r} is no address of a service: {error}") from None
+        self._http = httpx.Client(
+            base_url=_address(url),
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=False,  # a proxy between has no business with the token
+        )
         self._url = url
         self._patience_s = patience_s
         self._sleep = sleep
@@ -181,9 +182,12 @@ class Client:
         raise AssertionError("waits never end")
 
 
-def token_of_environment() -> str | None:
-    """The service's token, taken out of the environment, so that no trial inherits it."""
-    return os.environ.pop("HEREDITY_TOKEN", "").strip() or None
+def _address(url: str) -> httpx.URL:
+    with contextlib.suppress(httpx.InvalidURL):
+        address = httpx.URL(url)
+        if address.scheme in ("http", "https") and address.host:
+            return address
+    raise UsageError(f"{url!r} is no address of a service: write it as http://host:8765")
 
 
 def waits() -> Iterator[float]:

@@ -31,6 +31,9 @@ MEDIA = "application/x-tar"
 DIGEST = "heredity-digest"
 """The header that holds a checkpoint's digest."""
 
+MEASURED = 1000
+"""Measurements that one heartbeat may carry."""
+
 StudyStatus = Literal["running", "paused", "stopping", "ended"]
 Outcome = Literal["recorded", "already done"]
 
@@ -64,7 +67,7 @@ class Heartbeat:
     worker: Name
     trial: Number
     attempt: Number
-    measured: Annotated[tuple[Measured, ...], Field(max_length=1000)] = ()
+    measured: Annotated[tuple[Measured, ...], Field(max_length=MEASURED)] = ()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ trials go on running meanwhile. It knows no store and no event.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from heredity.errors import HeredityError
@@ -85,6 +86,7 @@ class PullWorker:
         self._say = say
         self._clock = clock
         self.stopping = False
+        self._told = threading.Event()
         self._beats = Beats(client, study, beat_s)
         self._absence = Absence(patience_s, clock)
         self._slots = [Slot(f"{name}/{number}") for number in range(executor.slots)]
@@ -99,7 +101,7 @@ class PullWorker:
                 self._talk()
                 if self._over:
                     return
-                for report in self._executor.wait(self._wait_s()):
+                for report in self._wait():
                     self._take(report)
                 for unwanted in self._beats.unwanted():
                     self._end_early(unwanted)
@@ -107,6 +109,7 @@ class PullWorker:
     def stop(self) -> None:
         """Ask for no more trials; `run` returns when what runs is reported."""
         self.stopping = True
+        self._told.set()
 
     @property
     def _over(self) -> bool:
@@ -180,6 +183,13 @@ class PullWorker:
 
     # ------------------------------------------------------------------ waiting
 
+    def _wait(self) -> Sequence[Report]:
+        """What the executor reports, or nothing, when it is time to talk again."""
+        if any(slot.trial is not None and slot.report is None for slot in self._slots):
+            return self._executor.wait(self._wait_s())
+        self._told.wait(self._wait_s())
+        return ()
+
     def _wait_s(self) -> float:
         """How long reports may be waited for: until there is something to say or to ask."""
         if self._absence.lasts:
@@ -205,7 +215,7 @@ class PullWorker:
     def _end_early(self, unwanted: Unwanted) -> None:
         trial, attempt = unwanted.run
         for slot in self._slots:
-            if slot.runs(trial, attempt):
+            if slot.runs(trial, attempt) and slot.report is None:
                 slot.lost = slot.lost or unwanted.lost
                 self._executor.request_stop(trial)
 
