@@ -13,6 +13,7 @@ from heredity.evolution.trial import Trial
 from heredity.executors.base import Completed, Failed, Measured, Task, Workload
 from heredity.executors.worker import Worker
 from heredity.trainables.command import Command
+from heredity.trainables.command.template import literal
 from heredity.trainables.function import as_trainable
 
 DESCENT = """
@@ -52,11 +53,6 @@ def python(code: str, **options: Any) -> Command:
     )
     words = ["{python}", "-S", "-c", literal(head + textwrap.dedent(code))]
     return Command(words, **{"reads_json": True, **options})
-
-
-def literal(text: str) -> str:
-    """The text as part of a template."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 SAVES = "(save / 'state').write_text('saved'); "

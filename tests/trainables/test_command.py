@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,12 @@ FULL = Command(
 )
 def test_it_goes_to_json_and_back(command: Command) -> None:
     assert Command.from_json(json.loads(json.dumps(command.as_json()))) == command
+
+
+def test_a_path_to_run_in_is_taken_as_it_is() -> None:
+    command = Command(TRAIN, cwd=Path("a {b}"))
+    assert command.cwd == f"{Path.cwd()}/a {{{{b}}}}"
+    assert Command.from_json(command.as_json()) == command
 
 
 def test_json_holds_what_differs_from_the_defaults() -> None:

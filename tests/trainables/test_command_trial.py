@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_bench import LOSS, SAVES, SCORES, Bench, after, descent, literal, python, task
+from command_bench import LOSS, SAVES, SCORES, Bench, after, descent, python, task
 
 from heredity.executors.base import Completed, Failed, Measured
 from heredity.testing.paths import weird_folder
 from heredity.trainables.command import Command
-from heredity.trainables.command.template import OWN
+from heredity.trainables.command.template import OWN, literal
 
 # What it is told -----------------------------------------------------------------------
 
@@ -277,5 +277,7 @@ def test_one_that_does_not_say_where_it_stopped_failed(tmp_path: Path) -> None:
 
 
 def test_one_that_has_ended_by_itself_meanwhile_is_finished(tmp_path: Path) -> None:
-    bench = stopping(tmp_path, SAVES + "print('epoch 4 loss 8')\nprint('epoch 5 loss 7')")
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    code = deaf + SAVES + "print('epoch 4 loss 8')\nprint('epoch 5 loss 7')"
+    bench = stopping(tmp_path, code)
     assert bench.done(task()).reached == 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from heredity.errors import HparamsError, UsageError, did_you_mean
@@ -16,6 +17,7 @@ from heredity.trainables.command.template import (
     OWN,
     Template,
     as_text,
+    literal,
     placeholders,
     require_known,
     template,
@@ -57,7 +59,8 @@ class Command:
             with "hparams", "restore", "save" and all other placeholders as JSON.
         seed_save_folder: {save} begins as a copy of what was saved before, for programs that
             resume from the folder they write to. The original cannot be altered.
-        cwd: the folder to run in, with placeholders; by default the one that heredity runs in.
+        cwd: the folder to run in, with placeholders; by default the one that heredity runs in. A
+            `Path` is taken as it is.
         shell: give the string to /bin/sh, each value quoted as one word. Put no quotes around
             placeholders. {restore} is empty when there is nothing to restore.
         grace_s: seconds from SIGTERM, when a trial is to end early, to SIGKILL.
@@ -71,7 +74,7 @@ class Command:
     step: str | None = None
     reads_json: bool = False
     seed_save_folder: bool = False
-    cwd: str | None = None
+    cwd: str | Path | None = None
     shell: bool = False
     grace_s: float = 30.0
 
@@ -81,12 +84,19 @@ class Command:
                 object.__setattr__(self, name, tuple(words))
         if isinstance(self.metrics, Mapping):
             object.__setattr__(self, "metrics", dict(self.metrics))
+        if isinstance(self.cwd, Path):
+            object.__setattr__(self, "cwd", literal(str(self.cwd.absolute())))
         _require_types(self)
         _ = self.training, self.measuring, self.patterns, self.step_pattern
         self._require_inheritance()
         self._require_own_metrics_file()
 
     # What it consists of ---------------------------------------------------------------
+
+    @property
+    def folder(self) -> str:
+        """The template of the folder to run in; empty for the one that heredity runs in."""
+        return str(self.cwd or "")
 
     @property
     def training(self) -> Template:
@@ -147,7 +157,7 @@ class Command:
 
     def _texts(self) -> Iterator[str]:
         """Every text in which there may be placeholders."""
-        for given in (self.command, self.evaluate, self.cwd, self.metrics_file):
+        for given in (self.command, self.evaluate, self.folder, self.metrics_file):
             yield from [given] if isinstance(given, str) else given or ()
 
     def _require_pattern(self, metric: str) -> None:
@@ -172,7 +182,7 @@ class Command:
     def _require_inheritance(self) -> None:
         if self.reads_json:
             return
-        measuring, where = self.measuring, set(placeholders(self.cwd or ""))
+        measuring, where = self.measuring, set(placeholders(self.folder))
         used = self.training.names(restoring=True) | where
         if "save" not in used or "save" not in self.training.names(restoring=False) | where:
             raise UsageError("the command does not use {save}, so nothing could be inherited")
@@ -189,7 +199,7 @@ class Command:
         """Trials that run side by side must not write to the same file."""
         if self.metrics_file is None:
             return
-        names = {*placeholders(self.metrics_file), *placeholders(self.cwd or "")}
+        names = {*placeholders(self.metrics_file), *placeholders(self.folder)}
         if not names & {"save", "work", "trial"}:
             raise UsageError(
                 f"all trials would write to the same metrics file, {self.metrics_file!r}: give "

@@ -90,7 +90,7 @@ class Invocation:
             own = {**self.told, "work": f"{scratch}/work", "python": sys.executable}
             description = self._describe(own, Path(scratch))
             values = self._values(own)
-            cwd = Path.cwd() / fill(self.command.cwd or "", values)
+            cwd = Path.cwd() / fill(self.command.folder, values)
             file = self._metrics_file(cwd, values)
             words = self.template.filled(values)
             _pass_on("out", f"$ {shlex.join(words)}\n".encode())

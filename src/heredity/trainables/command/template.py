@@ -60,6 +60,11 @@ def fill(text: str, values: Mapping[str, Any], written: Text = as_text) -> str:
     return _BRACE.sub(lambda brace: _ESCAPED.get(brace[0]) or written(values[brace[1]]), text)
 
 
+def literal(text: str) -> str:
+    """The text as a template of itself."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def placeholders(text: str) -> Iterator[str]:
     """The names in braces. `UsageError` for a brace that belongs to no pair."""
     for brace in _BRACE.finditer(text):
