@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -185,6 +186,18 @@ print(list(SqlStore(Sqlite(Path(sys.argv[1]))).studies()))
         for _ in range(3)
     ]
     assert talk(openers) == ["[]\n"] * 3
+
+
+def test_a_file_that_is_just_being_made_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heredity.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as maker:
+        maker.execute("CREATE TABLE another (x)")
+        maker.execute("BEGIN IMMEDIATE")  # SQLite refuses a change of mode at once, without waiting
+        monkeypatch.setattr(time, "sleep", lambda _: maker.execute("ROLLBACK"))
+        with closing(SqlStore(Sqlite(path))) as store:
+            assert list(store.studies()) == []
 
 
 def test_the_lock_names_its_holder_and_ends_with_it(database: Path) -> None:
