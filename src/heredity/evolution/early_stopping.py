@@ -88,12 +88,10 @@ class Stopping(Algorithm):
     Attributes:
         algorithm: decides everything else.
         rule: whom to stop: `Median`.
-        average: that of the algorithm; not to be given.
     """
 
     algorithm: Algorithm
     rule: StopRule = Median()
-    average: int | None = None
 
     watches: ClassVar[bool] = True
 
@@ -104,10 +102,6 @@ class Stopping(Algorithm):
                 f"Stopping takes an algorithm and a rule, such as hd.Stopping(hd.PBT(), "
                 f"hd.Median()); got {algorithm!r} and {rule!r}"
             )
-        average = getattr(self.algorithm, "average", 1)
-        if self.average not in (None, average):
-            raise UsageError(f"average is that of {type(self.algorithm).__name__}: give it there")
-        object.__setattr__(self, "average", average)
 
     @property
     def ramp(self) -> float:
@@ -126,8 +120,8 @@ class Stopping(Algorithm):
 
 
 def _curve(view: View, trial: int) -> Curve:
-    metric = view._definition.objectives[0].name
-    points = [(s, m[metric] * view.sign) for s, m in view.measurements(trial) if metric in m]
+    measured = view.measurements(trial)
+    points = [(s, m[view.metric] * view.sign) for s, m in measured if view.metric in m]
     return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 

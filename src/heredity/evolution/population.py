@@ -8,7 +8,7 @@ random number, asks no algorithm, and knows no store and no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +80,7 @@ class Population(State):
         objectives = definition["objectives"]
         self.names = tuple(o["name"] for o in objectives)
         self.signs = np.array([1.0 if o["direction"] == "maximize" else -1.0 for o in objectives])
-        self.average = int(definition["algorithm"].get("average", 1))
+        self.average = _average(definition["algorithm"])
         self._allocate(self.lanes, len(objectives))
 
     def _proposed(self, event: ev.TrialProposed) -> None:
@@ -307,6 +307,13 @@ class Population(State):
 
     def _ended(self, event: ev.StudyEnded) -> None:
         self.status, self.reason = "ended", event.reason
+
+
+def _average(algorithm: Mapping[str, Any]) -> int:
+    """How many scores make a lineage's mean: said by the algorithm, or by the one in it."""
+    while "algorithm" in algorithm:
+        algorithm = algorithm["algorithm"]
+    return int(algorithm.get("average", 1))
 
 
 _FOLD: dict[type, Callable[[Population, Any], None]] = {

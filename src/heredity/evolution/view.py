@@ -43,6 +43,11 @@ class View:
         return self._definition.interval
 
     @property
+    def metric(self) -> str:
+        """The name of the first objective."""
+        return self._definition.objectives[0].name
+
+    @property
     def sign(self) -> int:
         """+1 or −1: a score of the first objective times this is in the user's units."""
         return self._definition.objectives[0].sign
