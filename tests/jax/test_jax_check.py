@@ -53,7 +53,7 @@ BAD = {
     ),
     "a leaf's dtype changes": (
         changed(step=step_to(narrow)),
-        r"\['w'\] changes: was float32\[3\], is float16\[3\]",
+        r"\['w'\] changes: was float32\[3\], is float16\[3\] .*\.astype\(float32\)",
     ),
     "a leaf goes missing": (
         changed(step=step_to(lambda tree: {"w": tree["w"]})),
@@ -62,6 +62,11 @@ BAD = {
     "a leaf is new": (
         changed(step=lambda *a: ({**step(*a)[0], "more": 1.0}, {})),
         r"\['more'\] is new",
+    ),
+    "step returns nothing": (changed(step=lambda *a: None), "but returned None"),
+    "metrics are no dictionary": (
+        changed(step=lambda *a: (step(*a)[0], 1.0, 2.0)),
+        r'but returned a tuple of 3 \(with metrics, step returns \(state, {"loss": …}\)\)',
     ),
     "a flag changes": (
         changed(
@@ -77,6 +82,18 @@ BAD = {
     "evaluate returns nothing": (
         changed(evaluate=lambda state, hparams, key: None),
         "evaluate must return numbers as metrics, but `score` is None",
+    ),
+    "evaluate returns a pair": (
+        changed(evaluate=lambda *a: (evaluate(*a), {})),
+        "but `score` is a tuple of 2$",
+    ),
+    "evaluate makes a plain number": (
+        changed(evaluate=lambda state, hparams, key: float(state["w"].sum())),
+        r"evaluate needs the plain value of an array \(test_jax_check.py, line \d+: .*no float",
+    ),
+    "step branches on the state": (
+        changed(step=lambda s, *rest: step(s, *rest) if s["steps"] > 3 else s),
+        "step needs the plain value of an array .*lax.cond",
     ),
     "evaluate leaves the objective out": (
         changed(evaluate=lambda *a: {"scores": evaluate(*a)}),
@@ -112,7 +129,11 @@ BAD = {
     ),
     "user code is wrong": (
         changed(init=lambda k, h: jnp.zeros(3) @ jnp.zeros(4)),
-        "init cannot be traced: .*dot_general",
+        r"init cannot be traced: .*dot_general.* \(test_jax_check.py, line \d+: .*jnp.zeros\(4\)",
+    ),
+    "a batch is expected of no data": (
+        changed(step=lambda s, h, b, k: {**s, "w": s["w"] * b.mean()}),
+        "without data=.* the batch is None",
     ),
     "the state holds a key": (
         changed(init=lambda k, h: {**init(k, h), "key": k}),
@@ -180,6 +201,32 @@ def test_a_constant_may_be_a_shape_and_need_not_be_read() -> None:
 def test_generators_that_are_wrong_under_vmap_are_refused(name: str) -> None:
     with jax.default_prng_impl(name), pytest.raises(UsageError, match=f"{name}.*threefry2x32"):
         check(DESCENT)
+
+
+@pytest.mark.parametrize("name", ["rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("where", ["init", "step", "evaluate"])
+def test_a_function_that_draws_by_such_a_generator_is_refused(where: str, name: str) -> None:
+    def draw(key: Any) -> Any:
+        words = jnp.tile(jax.random.key_data(key), 2)
+        return jax.jit(jax.random.normal)(jax.random.wrap_key_data(words, impl=name))
+
+    functions = {
+        "init": lambda k, h: {**init(k, h), "w": jnp.ones(3) * draw(k)},
+        "step": lambda s, h, b, k: step_to(lambda tree: {**tree, "w": tree["w"] * draw(k)})(
+            s, h, b, k
+        ),
+        "evaluate": lambda s, h, k: s["w"].sum() + draw(k),
+    }
+    with pytest.raises(UsageError, match=f"{where} draws from a key of the generator rbg"):
+        check(changed(**{where: functions[where]}))
+
+
+def test_a_choice_that_is_looked_up_by_its_name_is_found_and_named() -> None:
+    space = hd.Space(SPACE, act=hd.Categorical(["relu", "tanh"]))
+    acts = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+    functions = changed(evaluate=lambda s, h, k: acts[h["act"]](s["w"]).sum())
+    with pytest.raises(UsageError, match=r'`act` for one of its.*lax.switch\(hparams\["act"\]'):
+        check(functions, space=space)
 
 
 def test_a_pair_with_a_dictionary_may_be_a_state() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,12 +16,12 @@ import jax
 from heredity.errors import HeredityError, UsageError, did_you_mean
 from heredity.executors.program import Setting
 from heredity.jax.hparams import Hparams, Values
-from heredity.jax.keys import require_sound_keys
+from heredity.jax.keys import require_sound_draws, require_sound_keys
 from heredity.jax.layout import Layout, outline
 from heredity.jax.liveness import dependencies
 from heredity.jax.member import Member
+from heredity.jax.words import in_words, is_leak
 from heredity.space import Space
-from heredity.trainables.traces import one_line
 
 if TYPE_CHECKING:
     from heredity.jax.trainable import VectorTrainable
@@ -86,6 +87,7 @@ class _Probe:
     def layout(self) -> Layout:
         """Of what `init` returns."""
         layout: Layout = self._try("init", self._init)
+        require_sound_draws(self._drawn.jaxpr, "init")
         if not layout.arrays:
             raise UsageError("init returned a state without any array: return what step trains")
         return layout
@@ -106,6 +108,7 @@ class _Probe:
                 lambda v, s, b, k: member.step(s, v, b, k), values, state, self.batch, self.key
             ),
         )
+        require_sound_draws(closed.jaxpr, "step")
         found = self._sources(closed, range(len(state)))
         return tuple(metrics), found
 
@@ -117,6 +120,7 @@ class _Probe:
                 lambda v, s, k: member.evaluate(s, v, k), values, state, self.key
             ),
         )
+        require_sound_draws(closed.jaxpr, "evaluate")
         if self.metric not in metrics:
             raise UsageError(
                 f"evaluate gave no metric `{self.metric}`, which is the objective."
@@ -127,14 +131,18 @@ class _Probe:
 
     def init_reads(self, name: str) -> bool:
         """Whether a fresh state depends on a hparam."""
-        flat = jax.make_jaxpr(
+        return name in self._sources(self._drawn, range(len(self._drawn.jaxpr.outvars)))
+
+    @cached_property
+    def _drawn(self) -> Any:
+        """`init`, traced."""
+        return jax.make_jaxpr(
             lambda v, k: [
                 leaf
                 for leaf in jax.tree.leaves(self.functions.init(k, self.hparams.given(v)))
                 if isinstance(leaf, jax.Array)
             ]
         )(self.values, self.key)
-        return name in self._sources(flat, range(len(flat.jaxpr.outvars)))
 
     def _jaxpr(self, function: Callable[..., Any], values: Values, *rest: Any) -> Any:
         plain, shapes = _parted(values)
@@ -155,28 +163,47 @@ class _Probe:
             return _traced(what, attempt, self.values)
         except UsageError as error:
             cause = error.__cause__
-            if isinstance(cause, KeyError) and cause.args[0] not in self.hparams.space:
+            if isinstance(cause, KeyError) and not _declared(cause.args[0], self.hparams.space):
                 known = did_you_mean(str(cause.args[0]), self.hparams.space)
                 raise UsageError(f"{error}. Hparams are declared in the space.{known}") from cause
-            if cause is None or _is_leak(cause) or not (name := self._culprit(attempt)):
+            if self.batch is None and what == "step" and "NoneType" in str(cause):
+                hint = "without data=batches(…) or stream(…) the batch is None"
+                raise UsageError(f"{error}. Note: {hint}") from cause
+            if cause is None or is_leak(cause) or not (reason := self._reason(attempt)):
                 raise
-            raise UsageError(
-                f"{what} needs the plain value of the hparam `{name}` (as a shape, in a Python "
+            raise UsageError(f"{what} {reason}") from cause
+
+    def _reason(self, attempt: Attempt) -> str:
+        """Which hparam's value the function needs, if a plain one would let it be traced."""
+        if name := self._culprit(attempt, self.hparams.example):
+            return (
+                f"needs the plain value of the hparam `{name}` (as a shape, in a Python "
                 f"`if`, or in NumPy), but all members train as one program, in which it is traced: "
                 "mask, or use jnp.where or lax.cond, or declare it hd.Constant(…)"
-            ) from cause
+            )
+        if name := self._culprit(attempt, self.hparams.choice):
+            return (
+                f"takes the hparam `{name}` for one of its choices, but all members train as one "
+                f"program, in which it is the index of the choice: "
+                f'use jax.lax.switch(hparams["{name}"], […]) with a function for each'
+            )
+        return ""
 
-    def _culprit(self, attempt: Attempt) -> str:
+    def _culprit(self, attempt: Attempt, example: Callable[[str], Any]) -> str:
         """The hparam whose plain value would let the function be traced; empty if none."""
         for name in self.values:
-            if _passes(attempt, {**self.values, name: self.hparams.example(name)}):
+            if _passes(attempt, {**self.values, name: example(name)}):
                 return name
-        plain = {name: self.hparams.example(name) for name in self.values}
+        plain = {name: example(name) for name in self.values}
         if not _passes(attempt, plain):
             return ""
         return next(
             name for name in self.values if not _passes(attempt, {**plain, name: self.values[name]})
         )
+
+
+def _declared(name: object, space: Space) -> bool:
+    return isinstance(name, str) and name in space
 
 
 def _parted(values: Values) -> tuple[Values, Values]:
@@ -198,23 +225,12 @@ def _traced(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         with jax.checking_leaks():
             return function(*arguments)
+    except UsageError as error:
+        raise UsageError(str(error)) from None  # without what JAX notes on its own frames
     except HeredityError:
         raise
     except Exception as error:
-        raise UsageError(_in_words(what, error)) from error
-
-
-def _is_leak(error: BaseException) -> bool:
-    return isinstance(error, jax.errors.UnexpectedTracerError) or "Leaked" in str(error)
-
-
-def _in_words(what: str, error: Exception) -> str:
-    if _is_leak(error):
-        return (
-            f"{what} keeps a traced value beyond its call (in a global, an attribute or a list "
-            "outside): return it as part of the state or as a metric instead"
-        )
-    return f"{what} cannot be traced: {one_line(error)}"
+        raise UsageError(in_words(what, error)) from error
 
 
 def _require_live(hparams: Hparams, live: set[str], probe: _Probe) -> None:

@@ -79,6 +79,10 @@ class Hparams:
         """One plain Python value, as a user function would get it if it were not traced."""
         return traced(self.space, name, [self.space[name].quantile(0.5)])[0].item()
 
+    def choice(self, name: str) -> Any:
+        """One value as it was declared, which user functions get the index of if it is a choice."""
+        return self.space[name].quantile(0.5)
+
     def cast(self, values: Mapping[str, Any]) -> Values:
         """The values of a round in the device's precision."""
         return {name: np.asarray(values[name], dtype) for name, dtype in self.dtypes.items()}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.extend.core import Jaxpr, subjaxprs
 
 from heredity.errors import UsageError
 
@@ -31,6 +32,19 @@ def require_sound_keys() -> None:
             f"JAX's default random generator is {name!r}, which draws the same for all members of "
             'a population: remove jax_default_prng_impl, or set it to "threefry2x32"'
         )
+
+
+def require_sound_draws(jaxpr: Jaxpr, what: str) -> None:
+    """Raise `UsageError` if a traced function draws from keys of such a generator."""
+    for equation in jaxpr.eqns:
+        kinds = {str(getattr(v.aval, "dtype", "")) for v in (*equation.invars, *equation.outvars)}
+        if any(kind.startswith("key<") and "rbg" in kind for kind in kinds):
+            raise UsageError(
+                f"{what} draws from a key of the generator rbg or unsafe_rbg, which draws the same "
+                "for all members of a population: use the `key` that it is given"
+            )
+    for inner in subjaxprs(jaxpr):
+        require_sound_draws(inner, what)
 
 
 def root(seed: int, purpose: Purpose) -> Any:

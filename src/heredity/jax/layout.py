@@ -16,6 +16,7 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 
 from heredity.errors import UsageError
+from heredity.jax.words import described
 
 Arrays = list[Any]
 
@@ -53,7 +54,8 @@ class Layout:
     def pack(self, tree: Any, maker: str) -> Arrays:
         """The arrays of a pytree that `maker` returned; `UsageError` if its layout is another."""
         other, arrays = _taken_apart(tree)
-        if problem := self._difference(other):
+        alike = set(self.paths) & set(other.paths)
+        if problem := self._difference(other) if alike else _other_kind(tree, maker):
             raise UsageError(
                 f"{maker} must return a state just as init makes it, but {problem}: a population "
                 "trains as one program, in which the state keeps its structure"
@@ -70,7 +72,7 @@ class Layout:
             return f"its structure changes: was {self.treedef}, is {other.treedef}"
         for path, was, now in zip(self.paths, self._kinds(), other._kinds(), strict=True):
             if not _same(was, now):
-                return f"{path} changes: was {_shown(was)}, is {_shown(now)}"
+                return f"{path} changes: was {_shown(was)}, is {_shown(now)}{_remedy(was, now)}"
         return ""
 
     def _kinds(self) -> list[Any]:
@@ -132,6 +134,18 @@ def _shown(kind: Any) -> str:
     if isinstance(kind, jax.ShapeDtypeStruct):
         return f"{kind.dtype}[{','.join(map(str, kind.shape))}]"
     return f"{kind!r:.80}"
+
+
+def _remedy(was: Any, now: Any) -> str:
+    """Of a dtype alone there is an easy one."""
+    only = getattr(was, "shape", None) == getattr(now, "shape", ())
+    return f" (cast it back, with .astype({was.dtype}))" if only else ""
+
+
+def _other_kind(tree: Any, maker: str) -> str:
+    """That what was returned has nothing in common with the state."""
+    metrics = ' (with metrics, step returns (state, {"loss": …}))' if maker == "step" else ""
+    return f"returned {described(tree)}{metrics}"
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from heredity.errors import UsageError
 from heredity.jax.hparams import Hparams, Values
 from heredity.jax.layout import Arrays, Layout
+from heredity.jax.words import described
 
 if TYPE_CHECKING:
     from heredity.jax.trainable import VectorTrainable
@@ -89,7 +90,7 @@ def _number(name: str, value: Any, maker: str) -> Any:
         array = jnp.asarray(value)
     except (TypeError, ValueError):
         raise UsageError(
-            f"{maker} must return numbers as metrics, but `{name}` is {value!r:.80}"
+            f"{maker} must return numbers as metrics, but `{name}` is {described(value)}"
         ) from None
     if array.shape:
         shape = ", ".join(map(str, array.shape))

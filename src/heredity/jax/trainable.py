@@ -5,6 +5,7 @@ This file is what users hold; it knows nothing of how a population is trained.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,11 +48,10 @@ class VectorTrainable:
     inherit: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("init", "step", "evaluate"):
-            if not callable(getattr(self, name)):
-                raise UsageError(f"{name} is a function, not {getattr(self, name)!r:.80}")
-        if self.inherit is not None and not callable(self.inherit):
-            raise UsageError(f"inherit is inherit(own, donor) → state, not {self.inherit!r:.80}")
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(self, name)
+            if function is not None or name != "inherit":
+                _require_takes(name, function, arguments)
         as_feed(self.data)
 
     def program(
@@ -80,3 +80,26 @@ class VectorTrainable:
         from heredity.jax.single import SingleTrainable
 
         return partial(SingleTrainable, self, setting)
+
+
+_ARGUMENTS = {
+    "init": ("key", "hparams"),
+    "step": ("state", "hparams", "batch", "key"),
+    "evaluate": ("state", "hparams", "key"),
+    "inherit": ("own", "donor"),
+}
+
+
+def _require_takes(name: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless this is a function that can be called so."""
+    call = f"{name}({', '.join(arguments)})"
+    if not callable(function):
+        raise UsageError(f"{name} is a function like {call}, not {function!r:.80}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some built-in functions do not tell
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise UsageError(f"{name} is called as {call}, but it takes {signature}") from error

@@ -1,0 +1,69 @@
+"""What went wrong while a user's function was traced, in the user's words.
+
+Knows JAX's errors and where the user's code is; nothing of members or populations.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import heredity.errors
+from heredity.trainables.traces import one_line
+
+_NOT_THE_USERS = (
+    str(Path(heredity.errors.__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    "<",
+)
+"""Where frames say nothing to a user: this package, installed ones, and made-up files."""
+
+
+def in_words(what: str, error: Exception) -> str:
+    """What happened in the user's function `what`, where, and what to do."""
+    if is_leak(error):
+        return (
+            f"{what} keeps a traced value beyond its call (in a global, an attribute or a list "
+            "outside): return it as part of the state or as a metric instead"
+        )
+    if needs_plain(error):
+        return (
+            f"{what} needs the plain value of an array{_place(error)}, but all members train as "
+            "one program, in which it is traced: use jnp instead of np, jnp.where or lax.cond "
+            "instead of `if`, lax.fori_loop instead of range, and no float(…)"
+        )
+    return f"{what} cannot be traced: {one_line(error)}{_place(error)}"
+
+
+def is_leak(error: BaseException) -> bool:
+    """Whether a traced value was kept beyond the call."""
+    return isinstance(error, jax.errors.UnexpectedTracerError) or "Leaked" in str(error)
+
+
+def needs_plain(error: BaseException) -> bool:
+    """Whether the function asked a traced array for its value."""
+    asked = jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError
+    return isinstance(error, (*asked, jax.errors.TracerIntegerConversionError))
+
+
+def described(value: Any) -> str:
+    """What a function returned, by its kind: no tracer is shown."""
+    if isinstance(value, jax.Array):
+        return f"an array {value.dtype}[{','.join(map(str, value.shape))}]"
+    if isinstance(value, tuple | list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    if value is None or isinstance(value, str | bool | int | float):
+        return repr(value)[:80]
+    return f"a {type(value).__name__}"
+
+
+def _place(error: BaseException) -> str:
+    """The last line of the user's own code on the way to an error; empty if there is none."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_NOT_THE_USERS):
+            return f" ({Path(frame.filename).name}, line {frame.lineno}: `{frame.line:.80}`)"
+    return ""
