@@ -5,11 +5,12 @@ Making one must stay light: stores, executors and drivers are imported when it r
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm
@@ -25,6 +26,7 @@ from heredity.trainables.function import as_trainable
 from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
+    from heredity.asking import Asked
     from heredity.checkpoints.local import LocalCheckpoints
     from heredity.forecast import StudyCheck
     from heredity.log import Listener
@@ -87,7 +89,7 @@ class Study:
         disk_limit_bytes: int | None = None,
     ) -> None:
         self.vector = as_vector(trainable)
-        make = None if self.vector else as_trainable(trainable)
+        make = None if self.vector else maker(trainable)
         self.name = study_name(name)
         self.storage = storage
         self.budget = as_budget(budget)
@@ -164,6 +166,43 @@ class Study:
         Raises `TrainingError` with the user's own frames if the code raises anything.
         """
         return self._workshop.check(steps, workers)
+
+    def ask(self, count: int = 1, *, worker: str = "asked") -> list[Asked]:
+        """Up to `count` trials to train in a loop of your own; fewer if no more can start now.
+
+        None at all means: complete some that you have, or the study has `ended`, or a person has
+        paused it. What was begun by a process that is gone is given out again, and so are sessions
+        that were dropped without an end.
+
+        >>> import heredity as hd
+        >>> study = hd.Study(None, hd.Space(lr=hd.Uniform(0, 1)), objective=hd.minimize("loss"),
+        ...                  interval=5, budget=hd.Steps(20), name="mine", storage=":memory:")
+        >>> while sessions := study.ask():
+        ...     for session in sessions:
+        ...         x, weights = 1.0, session.restore
+        ...         if weights is not None:
+        ...             x = float((weights / "x").read_text())
+        ...         for _ in range(session.steps):
+        ...             x -= session.hparams["lr"] * 2 * x
+        ...         _ = (session.save / "x").write_text(str(x))
+        ...         session.complete(loss=x * x)
+        >>> study.ended, study.result.population.ended_count
+        (True, 64)
+
+        Args:
+            worker: whose trials these are. Processes that ask at the same time need names of their
+                own; one that takes over from another, the other's.
+
+        Raises:
+            DefinitionMismatch: a study of this name has another definition.
+            TrainingError: the study paused since trials kept failing; holds the commonest cause.
+        """
+        return self._workshop.ask(count, worker)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the study has ended. One that was never run has not."""
+        return self._workshop.ended
 
     # What a person may do, also while another process runs the study. It is read there within
     # about a second. What is so already is no error.
@@ -285,6 +324,23 @@ def study_name(name: object) -> str:
     return name
 
 
+def maker(trainable: Any) -> Callable[[], Trainable]:
+    """What makes a worker's object; of None, what says that there is nothing."""
+    return functools.partial(Nothing) if trainable is None else as_trainable(trainable)
+
+
+class Nothing(Trainable):
+    """Stands where a study has no trainable, since a loop of the user's own trains."""
+
+    kind: ClassVar[str] = "asked"
+
+    def __init__(self) -> None:
+        raise UsageError(
+            "the study was made with None in place of a trainable: what its trials saved is yours "
+            "to load, from `best.checkpoint`"
+        )
+
+
 def trainable_kind(make: Callable[[], Any]) -> str:
-    """ "class", "function" or "command": what a definition records of the trainable."""
+    """ "class", "function", "command" or "asked": what a definition records of the trainable."""
     return str(getattr(getattr(make, "func", None), "kind", "class"))

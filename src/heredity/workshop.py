@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from heredity import hands
+from heredity.asking import Asked, Asking
 from heredity.checkpoints.local import LocalCheckpoints, point_best
+from heredity.desk import Desk
 from heredity.driver import Driver
 from heredity.errors import Conflict, HeredityError, TrainingError, UsageError
 from heredity.evolution import events as ev
@@ -69,9 +71,12 @@ class Workshop:
         self.make = make
         self.vector = vector
         self.source = source
+        self._desk: Desk | None = None
+        self._asking: dict[str, Asking] = {}
 
     def run(self, executor: AnyExecutor | None, on_event: Listener | None, live: Live) -> Result:
         """See `Study.run`."""
+        self._require_trainable()
         self.begin(on_event)
         with ExitStack() as opened:
             opened.enter_context(self.store.lock(self.name))
@@ -83,6 +88,7 @@ class Workshop:
 
     def check(self, steps: int, workers: int | None) -> StudyCheck:
         """See `Study.check`."""
+        self._require_trainable()
         d, keep, count = self.definition, self.settings.keep, self.settings.finals.count
         rng = generator(d.seed, 0, 0, "sample")
         hparams = {**d.space.sample(rng), **(d.initial[0] if d.initial else {})}
@@ -100,6 +106,33 @@ class Workshop:
             self.definition.space.check(hparams)  # before anything is written
             self.begin()
         hands.inject(self.log(), hparams, weights_from)
+
+    def ask(self, count: int, worker: str) -> list[Asked]:
+        """See `Study.ask`."""
+        desk = self._desk = self._desk or self._open_desk()
+        if worker not in self._asking:
+            self._asking[worker] = Asking(desk, worker, self.folder / "asked")
+        sessions = self._asking[worker].ask(count)
+        if not sessions:
+            self._require_no_bug(desk.log)
+        return sessions
+
+    def _open_desk(self) -> Desk:
+        """Where this process asks for trials; the study is set going."""
+        self.begin()
+        log = self._open_log()
+        self._require_kind(log, vectorized=False)
+        d, checkpoints = self.definition, self.checkpoints
+        return Desk(log, d, checkpoints, self.settings, new_best=self._point_best)
+
+    @property
+    def ended(self) -> bool:
+        """See `Study.ended`."""
+        if self._desk is not None:
+            self._desk.refresh()
+            return self._desk.status == "ended"
+        begun = self.name in self.store.studies()
+        return begun and self.log().population.status == "ended"
 
     def log(self) -> Log:
         """The study's log as it is now, for what a person does to it."""
@@ -147,6 +180,13 @@ class Workshop:
         executor.open(self._workload())
         return Driver(log, self.definition, executor, *shared)
 
+    def _require_trainable(self) -> None:
+        if self.source is None:
+            raise UsageError(
+                f"study {self.name!r} was made with None in place of a trainable, so there is "
+                f"nothing to run: train what study.ask() gives, or give it a trainable"
+            )
+
     def _require_vector(self) -> VectorTrainable:
         if self.vector is None:
             raise UsageError(
@@ -180,12 +220,16 @@ class Workshop:
         )
 
     def _require_unpaused(self, log: Log) -> None:
+        if log.population.status == "paused":
+            self._require_no_bug(log)
+            raise HeredityError(f"study {self.name!r} paused: {log.population.reason}")
+
+    def _require_no_bug(self, log: Log) -> None:
+        """Raise if the study is paused since trials kept failing."""
         population = log.population
-        if population.status != "paused":
-            return
         failures = population.failures_in_a_row
-        if len(failures) < failure_limit(population.lanes):
-            raise HeredityError(f"study {self.name!r} paused: {population.reason}")
+        if population.status != "paused" or len(failures) < failure_limit(population.lanes):
+            return
         errors = [failure.error for failure in failures]
         commonest = max(failures, key=lambda failure: errors.count(failure.error))
         raise TrainingError(

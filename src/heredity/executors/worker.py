@@ -150,7 +150,7 @@ class Worker:
         def write(folder: Path) -> None:
             session.save = folder
             trainable.run(session)
-            self._check_consumed(session)
+            session.require_consumed(self.workload.names)
             if not session.keeps:
                 raise _NotKept
 
@@ -159,18 +159,6 @@ class Worker:
             return save(task.trial.id, task.trial.attempt, write)
         except _NotKept:
             return None
-
-    def _check_consumed(self, session: Session) -> None:
-        """Raise if a trial that trained in full, from a setup on, never used a declared hparam."""
-        if session.continues or session.kind != "train" or session.reached < session.stop:
-            return
-        unused = [name for name in session.unconsumed if name in self.workload.names]
-        if unused:
-            listed = ", ".join(f"`{name}`" for name in unused)
-            raise TrainingError(
-                f"nothing used the hparam{'s' * (len(unused) > 1)} {listed}: read "
-                f'hparams["{unused[0]}"] where it takes effect, or take it out of the space'
-            )
 
 
 def _check_possible(task: Task) -> None:

@@ -66,16 +66,7 @@ class FunctionTrainable(Trainable):
         self.function(session)
         if session.evaluations:
             demand(session.metric, session.result, f"{self.name}(session)")
-        if session.inherits and not session.restored:
-            raise TrainingError(
-                f"{self.name}(session) did not read session.restore, so it trained without the "
-                "weights it was to inherit: load them from that folder unless it is None"
-            )
-        if session.ramps and not session.ramped:
-            raise TrainingError(
-                f"{self.name}(session) did not call session.hparams_at(step), but this study ramps "
-                "its hparams: train with what it returns at each step, or set ramp=0"
-            )
+        session.require_used(f"{self.name}(session)")
 
     def _measure(
         self, session: Session, number: int, restore: Path | None = None

@@ -9,7 +9,7 @@ executors, checkpoint stores or the population.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ class Session:
 
         Values are numbers or arrays of one element. Values that are not finite are results too.
         """
-        at = self.stop if step is None else self._checked_step(step)
+        at = self.stop if step is None else self.checked_step(step)
         values = {name: measure.as_float(name, value) for name, value in metrics.items()}
         if not values:
             raise TrainingError(f"report() got no metric: report({self.metric}=…)")
@@ -161,7 +161,8 @@ class Session:
         self._reached = reached
         self._lost = not keeps
 
-    def _checked_step(self, step: Any) -> int:
+    def checked_step(self, step: Any) -> int:
+        """The step as a whole number. `TrainingError` if it lies outside of the trial."""
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise TrainingError(
                 f"report() takes metrics by name, such as report({self.metric}=…), and a whole "
@@ -209,6 +210,31 @@ class Session:
         """The hparams that nothing read or confirmed."""
         used = self.hparams.consumed | self.verified
         return tuple(name for name in self.hparams if name not in used)
+
+    def require_consumed(self, names: Collection[str]) -> None:
+        """Raise if a trial that trained in full, from a setup on, never used an hparam of these."""
+        if self.continues or self.kind != "train" or self.reached < self.stop:
+            return
+        unused = [name for name in self.unconsumed if name in names]
+        if unused:
+            listed = ", ".join(f"`{name}`" for name in unused)
+            raise TrainingError(
+                f"nothing used the hparam{'s' * (len(unused) > 1)} {listed}: read "
+                f'hparams["{unused[0]}"] where it takes effect, or take it out of the space'
+            )
+
+    def require_used(self, who: str) -> None:
+        """Raise if `who` left weights or a ramp unused that were handed over."""
+        if self.inherits and not self.restored:
+            raise TrainingError(
+                f"{who} did not read session.restore, so it trained without the weights it was to "
+                "inherit: load them from that folder unless it is None"
+            )
+        if self.ramps and not self.ramped:
+            raise TrainingError(
+                f"{who} did not call session.hparams_at(step), but this study ramps its hparams: "
+                "train with what it returns at each step, or set ramp=0"
+            )
 
     @property
     def reached(self) -> int:
