@@ -65,6 +65,14 @@ def test_any_space_and_algorithm_can_be_written(space: hd.Space, algorithm: hd.A
     assert study.definition.algorithm == algorithm
 
 
+def test_a_choice_may_be_called_none() -> None:
+    kinds = 'a = { type = "Constant", value = "none" }\n'
+    kinds += 'b = { type = "Categorical", choices = ["none", "relu"] }\n'
+    text = SMALL.replace(SMALL_HPARAM, kinds).replace("{lr}", "{a} {b}")
+    space = hd.Space(a=hd.Constant("none"), b=hd.Categorical(["none", "relu"]))
+    assert study_in(text).definition.space == space
+
+
 @pytest.mark.parametrize(
     "algorithm",
     [

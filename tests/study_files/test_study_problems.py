@@ -104,6 +104,16 @@ MISTAKES = {
         "workers = true",
         "line 35: executor.workers should be a valid integer, not true.",
     ),
+    "text in place of a limit": (
+        "seconds = 60.5",
+        'seconds = "60.5"',
+        'line 25: budget.seconds should be a valid number, not "60.5".',
+    ),
+    "a number in place of hparams": (
+        "{ lr = 0.1 }",
+        "0.1",
+        "line 9: initial[0] should be a valid table, not 0.1.",
+    ),
     "too many items": (
         "bounds = [1e-6, 1.0]",
         "bounds = [1e-6, 1.0, 2.0]",

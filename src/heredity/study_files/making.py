@@ -191,7 +191,7 @@ class Maker:
         for part in path:
             value = value[part]
         words = re.findall(r"\w+", text)
-        known = dict(_below(path, value, deep=bool(path)))
+        known = dict(_below(path, value))
         quoting = [
             key for key, inner in known.items() if isinstance(inner, str) and repr(inner) in text
         ]
@@ -203,13 +203,12 @@ class Maker:
         return any(problem.path[: len(path)] == path for problem in self.problems)
 
 
-def _below(path: Path, value: Any, deep: bool) -> Iterator[tuple[Path, Any]]:
-    """A table's keys and their values and, going deep, those of the tables in it."""
+def _below(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    """A table's keys and their values, and those of the tables in it."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield (*path, name), inner
-            if deep:
-                yield from _below((*path, name), inner, deep)
+            yield from _below((*path, name), inner)
 
 
 _PIECEWISE: dict[str, Callable[[Maker, str], Any]] = {

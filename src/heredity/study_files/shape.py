@@ -167,8 +167,7 @@ def _any_of(classes: Sequence[type], nullable: bool = False) -> Any:
 
 def _tag(value: Any) -> Any:
     """What decides which alternative a value is."""
-    tag = value.get("type") if isinstance(value, Mapping) else value
-    return tag if (isinstance(value, Mapping) and isinstance(tag, str)) or value == NONE else None
+    return value.get("type") if isinstance(value, Mapping) else value if value == NONE else None
 
 
 @functools.cache
