@@ -1,0 +1,140 @@
+"""A worker in real processes, with and without a folder that it shares with the service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from served import Served, begin, served
+from toys_that_fail import Failing
+
+import heredity as hd
+from heredity.checkpoints.local import LocalCheckpoints
+from heredity.errors import NotFound, UsageError
+from heredity.evolution import events as ev
+from heredity.evolution.population import Population
+from heredity.service.hosting import Worker, sees
+from toys import events_of, run, toy_study
+
+SYNC = hd.PBT(mode="sync")
+
+
+def population(storage: Path, name: str = "toy") -> Population:
+    return Population.fold(events_of(storage, name))
+
+
+def checked(storage: Path, name: str = "toy") -> Population:
+    """The study ended whole, and each checkpoint of its log is there, undamaged."""
+    found = population(storage, name)
+    assert found.status == "ended"
+    assert found.spent.tolist() == [30] * 4
+    checkpoints = LocalCheckpoints(storage / name / "checkpoints")
+    for trial in found.held:
+        saved = found.trial(trial).checkpoint
+        assert saved is not None
+        with checkpoints.open(saved) as folder:
+            assert (folder / "x.json").is_file()
+    return found
+
+
+@pytest.mark.parametrize("checkpoints", ["shared", "sent"])
+def test_it_decides_what_one_process_decides(tmp_path: Path, checkpoints: str) -> None:
+    run(toy_study(tmp_path / "driven", algorithm=SYNC))
+    storage = tmp_path / "served"
+    begin(storage, algorithm=SYNC)
+    with served(storage, "a-token") as service:
+        Worker(service.url, "a-token", slots=2, checkpoints=checkpoints).run()  # type: ignore[arg-type]
+    found, driven = checked(storage), population(tmp_path / "driven")
+    assert [e.proposal for e in found.proposed] == [e.proposal for e in driven.proposed]
+    scores = [getattr(event, "score", None) for event in driven.outcomes]
+    assert [getattr(event, "score", None) for event in found.outcomes] == scores
+
+
+def test_studies_are_worked_on_one_after_another(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        begin(tmp_path, name=name, budget=hd.Steps(30))
+    said: list[str] = []
+    with served(tmp_path) as service:
+        worker = Worker(service.url, slots=1, name="me", say=said.append)
+        worker.run("second")
+        assert population(tmp_path, "first").status == "running"
+        worker.run()
+        worker.run()  # nothing is left to do
+    for name in ("first", "second"):
+        assert {event.worker for event in checked(tmp_path, name).outcomes} == {"me/0"}
+    assert len([text for text in said if "works on" in text]) == 2
+
+
+def test_it_finds_out_whether_it_sees_the_folder(service: Served) -> None:
+    with closing(service.client()) as client:
+        recipe = client.recipe("toy")
+    assert sees(recipe)
+    assert not sees(replace(recipe, folder=str(service.storage)))
+    assert not sees(replace(recipe, proof={".folder-id": "that of another machine"}))
+    assert not sees(replace(recipe, proof={}))
+    worker = Worker(service.url, slots=1, checkpoints="shared")
+    with pytest.raises(UsageError, match="does not see the service's folder"):
+        worker._places(replace(recipe, folder="/nowhere"), "toy", None)  # type: ignore[arg-type]
+
+
+def test_a_study_without_a_name_to_import_is_refused(tmp_path: Path) -> None:
+    def train(session: hd.Session) -> None: ...
+
+    begin(tmp_path, trainable=train)
+    with served(tmp_path) as service, pytest.raises(UsageError, match="no name to import"):
+        Worker(service.url, slots=1).run()
+
+
+def test_an_unknown_study_is_named(service: Served) -> None:
+    with pytest.raises(NotFound, match="Did you mean `toy`"):
+        Worker(service.url, slots=1).run("toi")
+
+
+def test_the_token_reaches_no_process_title(tmp_path: Path) -> None:
+    """Nor the environment of the processes that train."""
+    begin(tmp_path)
+    seen: set[bytes] = set()
+    with served(tmp_path, "s3cret-token") as service:
+
+        def look(text: str) -> None:
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    seen.add((entry / "cmdline").read_bytes())
+                except OSError:
+                    continue
+
+        Worker(service.url, "s3cret-token", slots=1, checkpoints="sent", say=look).run()
+    assert any(b"worker_main" in line for line in seen)
+    assert not any(b"s3cret" in line for line in seen)
+
+
+def test_failures_cross_with_the_users_own_frames(tmp_path: Path) -> None:
+    begin(tmp_path, trainable=Failing, population=2, budget=hd.Steps(10))
+    with served(tmp_path) as service:
+        worker = Worker(service.url, slots=1, say=lambda text: None)
+        failed = _first_failure(service, worker)
+    assert "out of luck" in failed.error
+    assert "toys_that_fail.py" in failed.traceback
+
+
+def _first_failure(service: Served, worker: Worker) -> ev.TrialFailed:
+    """Run until the study pauses, then stop it."""
+
+    def stop_when_paused() -> None:
+        with httpx.Client(base_url=service.url, trust_env=False) as http:
+            for _ in range(3000):
+                if http.get("/studies/toy").json()["status"] == "paused":
+                    break
+                time.sleep(0.01)
+            http.post("/studies/toy/stop")
+
+    stopper = threading.Thread(target=stop_when_paused)
+    stopper.start()
+    worker.run()
+    stopper.join()
+    return next(e for e in events_of(service.storage) if isinstance(e, ev.TrialFailed))
