@@ -35,7 +35,7 @@ from heredity.torch.vector.data import Batches, Data, Stream
 from heredity.torch.vector.feeds import Feed, Nothing, Resident
 from heredity.torch.vector.keys import Purpose, member_keys, member_words, on_device
 from heredity.torch.vector.memory import fitting
-from heredity.torch.vector.ramps import columns_of, constants_of, ramped
+from heredity.torch.vector.ramps import Ramp, columns_of, constants_of
 from heredity.torch.vector.reading import Reader
 from heredity.torch.vector.rows import (
     StackedRows,
@@ -236,18 +236,15 @@ class Program:
         """The round's steps. Returns the means of the step metrics."""
         steps.begin(hparams)
         keys = self._step_keys[rows]
-        ramp = 0 if round.ramp_steps is None else int(round.ramp_steps[rows].max())
+        ramp = Ramp(self._setting.space, round, rows)
         totals: dict[str, Tensor] = {}
         for number in range(round.steps):
-            if number < ramp:
-                steps.begin(self._columns(self._between(round, rows, number)))
-            elif 0 < number == ramp:
+            if number < ramp.steps:
+                steps.begin(self._columns(ramp.at(number)))
+            elif 0 < number == ramp.steps:
                 steps.begin(hparams)
             _add(totals, steps.step(self._feed.batch(rows, number), keys, number))
         return {name: total / round.steps for name, total in totals.items()}
-
-    def _between(self, round: Round, rows: slice, step: int) -> dict[str, NDArray[Any]]:
-        return ramped(self._setting.space, round, range(rows.start, rows.stop), step)
 
     def _scores(self, state: Flat, hparams: Mapping[str, Any], keys: Tensor) -> dict[str, Tensor]:
         with batched_kernels(self._device):

@@ -29,9 +29,9 @@ class VectorTrainable:
     stacked and computed together. Hparams are tensors without dimensions (choices of a
     `Categorical` are indices; a `Constant` is its plain value).
 
-    torch's random functions (`torch.rand`, `randn`, `randint`, `bernoulli`, their `_like` forms and
-    dropout) draw for each member on its own, from the study's seed, the member, its turn and the
-    step: a member's result does not depend on the others.
+    torch's random functions (`torch.rand`, `randn`, `normal`, `randint`, `randperm`, `bernoulli`,
+    `multinomial`, dropout, also in attention) draw for each member on its own, from the study's
+    seed, the member, its turn and the step: a member's result does not depend on the others.
 
     The function that trains is traced once: it may branch on shapes and constants, but what its
     Python code does besides computing with tensors happens only then.
@@ -50,7 +50,9 @@ class VectorTrainable:
             this very object.
         device: where to train; by default where the tensors of `batches` are, else the CPU.
         compile: fuse a step's operations by `torch.compile`, which takes some ten seconds when the
-            study opens, and a C++ compiler on the CPU.
+            study opens, and a C++ compiler on the CPU. Measured on one core of a CPU for 16 and 64
+            members: perceptrons train 1.3 to 1.5 times as fast, with dropout twice as fast, and
+            convolutional networks 0.9 times.
     """
 
     def __init__(

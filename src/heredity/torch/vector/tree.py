@@ -62,12 +62,18 @@ def precision_of(state: Flat) -> torch.dtype:
 
 
 def finite_rows(state: Flat) -> Tensor:
-    """Which rows of a stacked state are finite, shape (rows,)."""
-    checks = [
-        leaf.isfinite().reshape(len(leaf), -1).all(1)
+    """Which rows of a stacked state are finite, shape (rows,).
+
+    A sum is finite only if all it is made of are. In double precision it is one pass without
+    temporary memory, and overflows for no state that is not about to.
+    """
+    sums = [
+        (torch.view_as_real(leaf) if leaf.is_complex() else leaf)
+        .reshape(len(leaf), -1)
+        .sum(1, dtype=torch.float64)
         for leaf in state.values()
         if leaf.is_floating_point() or leaf.is_complex()
     ]
     rows = next(iter(state.values()))
-    everyone = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    return torch.stack([everyone, *checks]).all(0)
+    none = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    return torch.stack([none, *sums]).isfinite().all(0)
