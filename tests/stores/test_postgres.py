@@ -22,9 +22,10 @@ from heredity.evolution.events import (
     StudyPaused,
     StudyResumed,
 )
-from heredity.stores import open_store
+from heredity.stores import open_store, postgres
 from heredity.stores.base import Store
 from heredity.stores.postgres import Postgres
+from heredity.stores.sql import SqlStore
 from heredity.testing.store_suite import CREATED, StoreSuite
 from postgres_server import PostgresServer, postgres_server
 
@@ -384,6 +385,26 @@ def test_a_server_that_stays_away_is_named(
     assert begun.append("s", BLOCK, 1) == 3
 
 
+def test_a_writer_that_stalls_stops_the_others_only_for_a_while(
+    url: str, begun: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres._SETTINGS, "idle_in_transaction_session_timeout", "200ms")
+
+    def stall(store: SqlStore) -> None:
+        with store._shared.writing() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO events (study, seq, type, format, data) VALUES ('s', 2, '', 1, '')"
+            )
+            assert begun.append("s", BLOCK, 1) == 3
+
+    with closing(SqlStore(Postgres(url))) as stalled:
+        with pytest.raises(StoreError, match="broke off"):
+            stall(stalled)
+        with pytest.raises(Conflict):
+            stalled.append("s", BLOCK, 1)
+        assert stalled.append("s", BLOCK, 3) == 5
+
+
 # What is refused, and how it is said ------------------------------------------------------------
 
 
@@ -429,6 +450,12 @@ def test_a_database_that_is_read_only_is_named(
     server.execute(database, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     with closing(open_store(url)) as store, pytest.raises(StoreError, match="is read-only"):
         store.append("s", BLOCK, 1)
+
+
+def test_an_old_server_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_OLDEST", 99)
+    with pytest.raises(StoreError, match=r"is PostgreSQL \d+; studies need 99 or newer"):
+        open_store(url)
 
 
 def test_a_newer_schema_is_refused(server: PostgresServer, url: str, begun: Store) -> None:
