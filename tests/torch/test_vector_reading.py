@@ -225,7 +225,7 @@ def shuffled(start: int) -> Iterator[Any]:
         yield X[some], Y[some]
 
 
-def study(storage: Path, steps: int) -> hd.Result:
+def study(storage: Path, steps: int, executor: Any = None) -> hd.Result:
     return hd.Study(
         classifier(model=lambda: mlp(nn.Dropout(0.1)), data=ht.stream(shuffled)),
         Space(lr=LogUniform(1e-3, 1.0), momentum=hd.Uniform(0.0, 0.99)),
@@ -236,7 +236,11 @@ def study(storage: Path, steps: int) -> hd.Result:
         name="streamed",
         storage=storage,
         algorithm=hd.PBT(mode="sync"),
-    ).run(live="off")
+    ).run(executor, live="off")
+
+
+def trained(result: hd.Result) -> list[Any]:
+    return [trial.score for trial in result.trials if trial.kind == "train"]
 
 
 def test_a_study_that_goes_on_is_the_uninterrupted_study(tmp_path: Path) -> None:
@@ -244,9 +248,12 @@ def test_a_study_that_goes_on_is_the_uninterrupted_study(tmp_path: Path) -> None
     study(tmp_path / "parted", 20)
     parted = study(tmp_path / "parted", 40)
     assert straight.best.score > 0.8
-    scores, expected = (
-        [t.score for t in result.trials if t.kind == "train"] for result in (parted, straight)
-    )
-    assert scores == expected
+    assert trained(parted) == trained(straight)
     x = torch.ones(1, FEATURES, dtype=torch.float64)
     assert torch.equal(parted.best.load()(x), straight.best.load()(x))
+
+
+def test_single_members_read_the_batches_of_the_population(tmp_path: Path) -> None:
+    whole = study(tmp_path / "whole", 20)
+    apart = study(tmp_path / "apart", 20, hd.Inline())
+    assert trained(apart) == trained(whole)
