@@ -93,7 +93,16 @@ def executor(kind: str) -> Any:
 # Processes ---------------------------------------------------------------------------------
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["chaos_study", "heredity.study", "heredity.executors.processes"])
+_forks.set_forkserver_preload(
+    [
+        "chaos_study",
+        "heredity.study",
+        "heredity.executors.processes",
+        "heredity.service.app",
+        "heredity.service.hosting",
+        "heredity.service.server",
+    ]
+)
 
 
 def start(target: Callable[..., None], storage: Path, *args: Any) -> ForkServerProcess:
