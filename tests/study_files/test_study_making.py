@@ -51,7 +51,7 @@ def test_what_a_class_refuses_is_told_with_its_line(name: str, tmp_path: Path) -
 
 
 @given(space=spaces(), algorithm=algorithms())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_any_space_and_algorithm_can_be_written(space: hd.Space, algorithm: hd.Algorithm) -> None:
     """Whatever describes itself as JSON, in a study's definition, has its words in study files."""
     described = describe(space)["items"]

@@ -82,7 +82,7 @@ MISTAKES = {
     "something else in place of a table": (
         '"none"',
         '"None"',
-        'line 30: algorithm.explore is a table such as { type = "Perturb" }, not "None".',
+        'line 30: algorithm.explore is a table such as { type = "Perturb" } or "none", not "None".',
     ),
     "a table in place of a value": (
         "interval = 50",

@@ -65,5 +65,6 @@ def test_it_describes_every_class_and_every_key() -> None:
     assert all(described[name]["description"] for name in KINDS)
     keys = schema()["properties"]
     assert [name for name in keys if "description" not in keys[name]] == ["command"]
+    assert not [name for name in keys if "hd." in keys[name].get("description", "")]
     assert keys["population"]["default"] == 16
     assert described["PBT"]["properties"]["mode"]["default"] == "async"

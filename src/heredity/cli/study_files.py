@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -35,7 +36,8 @@ def init(
         ) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    say(f"wrote {path}; next:\n  heredity check {path}\n  heredity run {path}")
+    name = shlex.quote(str(path))
+    say(f"wrote {path}; next:\n  heredity check {name}\n  heredity run {name}")
 
 
 def check(

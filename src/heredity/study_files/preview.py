@@ -22,9 +22,10 @@ from heredity.testing.play import Play
 from heredity.trainables.command import Command
 
 REHEARSED = 4_000
-"""About so many trials are rehearsed at most: of a large population, a smaller one."""
+"""About so many trials are rehearsed: of a large population, a smaller one."""
 
 LEAST_MEMBERS = 8
+"""A smaller population would say too little; with so few, ten times as many trials may do."""
 
 TURNS = 50
 """Rehearsed of each member where the budget does not say."""
@@ -85,9 +86,10 @@ def rehearse(d: Definition, budget: Sequence[Limit], slots: int) -> Population:
     turns = max(1, (expected_trials(d, budget) or TURNS * d.population) // d.population)
     members = min(d.population, max(LEAST_MEMBERS, REHEARSED // turns))
     smaller = replace(d, population=members, initial=d.initial[:members])
-    limit = Steps(steps) if (steps := steps_per_lane(budget)) else Trials(turns * members)
-    play = Play(smaller, limit, _Landscape(d), slots=min(slots, members))
-    while play.population.ended_count < REHEARSED and play.turn():
+    lane: list[Limit] = [Steps(steps)] if (steps := steps_per_lane(budget)) else []
+    limits = [*lane, Trials(turns * members)]
+    play = Play(smaller, limits, _Landscape(d), slots=min(slots, members))
+    while play.population.ended_count < 10 * REHEARSED and play.turn():
         pass
     return play.population
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heredity.errors import UsageError, did_you_mean
-from heredity.study_files.kinds import KINDS, LIMITS, fields_of
+from heredity.study_files.kinds import KINDS, LIMITS, NONE, fields_of
 from heredity.study_files.lines import Lines, Path
 from heredity.study_files.shape import UNKNOWN_KIND, top_level
 from heredity.trainables.command import Command
@@ -97,19 +97,22 @@ def _unknown_key(data: Any, path: Path, errors: Errors) -> str:
 
 def _unknown_kind(data: Any, path: Path, errors: Errors) -> str:
     value, known = errors[0]["input"], errors[0]["ctx"]["known"].split()
+    kinds = [name for name in known if name != NONE]
     if not isinstance(value, Mapping):
-        return _no_table(path, value, known) + _misplaced(path)
+        wanted = _example(value, kinds) + (f' or "{NONE}"' if NONE in known else "")
+        return f"{dotted(path)} is {wanted}, not {shown(value)}.{_misplaced(path)}"
     if "type" not in value:
-        return f"{dotted(path)} needs a type: {', '.join(known)}"
+        return f"{dotted(path)} needs a type: {', '.join(kinds)}"
     noun = "hparam" if path[0] == "space" and len(path) == 3 else str(path[-2])
-    return f"unknown {noun} type {shown(value['type'])}.{did_you_mean(str(value['type']), known)}"
+    return f"unknown {noun} type {shown(value['type'])}.{did_you_mean(str(value['type']), kinds)}"
 
 
-def _no_table(path: Path, value: Any, known: Sequence[str]) -> str:
-    kind = value if value in known else known[0]
+def _example(value: Any, kinds: Sequence[str]) -> str:
+    """How a table is written: the one whose name was given in its place, or any."""
+    kind = value if value in kinds else kinds[0]
     fields = [f"{n} = …" for n, field in fields_of(KINDS[kind]).items() if field.required]
     example = ", ".join([f'type = "{kind}"', *fields])
-    return f"{dotted(path)} is a table such as {{ {example} }}, not {shown(value)}."
+    return f"a table such as {{ {example} }}"
 
 
 def _wrong_pattern(data: Any, path: Path, errors: Errors) -> str:

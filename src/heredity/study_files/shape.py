@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
@@ -39,7 +40,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _OBJECTIVE = Annotated[str, Described(pattern=r"^(maximize|minimize) +\S+$")]
 _REFERENCE = Annotated[str, Described(pattern=r"^[\w.]+:[\w.]+$")]
-_LEAST: dict[str, Any] = {
+_RANGES: dict[str, Any] = {
     "population": Annotated[int, Described(ge=1)],
     "interval": Annotated[int, Described(ge=1)],
     "seed": Annotated[int, Described(ge=0)],
@@ -48,8 +49,15 @@ _LEAST: dict[str, Any] = {
     "trial_timeout_s": Annotated[float, Described(gt=0)],
     "disk_limit_bytes": Annotated[int, Described(gt=0)],
 }
-_TRAINABLE = "module:Class, from beside the file or installed; in place of a command."
-_EXECUTOR = "Where trials run; by default what suits the machine."
+_TEXTS = {
+    "objective": 'Which way a metric is better: "maximize accuracy". Of several the first decides.',
+    "budget": "When the study ends. It may be raised at any run.",
+    "algorithm": "What decides who goes on from whom; PBT by default.",
+    "storage": "A folder for the log and the checkpoints, relative to the file; or an address.",
+    "trainable": "module:Class, from beside the file or installed; in place of a command.",
+    "executor": "Where trials run; by default what suits the machine.",
+}
+"""What editors show, where the docstring of `Study` speaks Python."""
 
 
 @functools.cache
@@ -73,21 +81,24 @@ def _top() -> dict[str, Any]:
     """The arguments of `Study`, some in other words than in Python, and where it runs."""
     words: dict[str, Any] = _words()
     found = {
-        name: _entry(field, words[name] if name in words else _type(field))
+        name: _entry(
+            replace(field, text=_TEXTS.get(name, field.text)),
+            words[name] if name in words else _type(field),
+        )
         for name, field in fields_of(Study).items()
         if name != "trainable"
     }
     return found | {
-        "trainable": _optional(_REFERENCE, _TRAINABLE),
+        "trainable": _optional(_REFERENCE, _TEXTS["trainable"]),
         "command": NotRequired[_table("Command", _keys(Command), _summary(Command))],
-        "executor": _optional(_any_of(EXECUTORS), _EXECUTOR),
+        "executor": _optional(_any_of(EXECUTORS), _TEXTS["executor"]),
     }
 
 
 def _words() -> dict[str, Any]:
-    """What a file says in other words than Python does, or has a least value."""
+    """What a file says in other words than Python does, and what has a range."""
     limits = {name: _limit(cls) for name, cls in LIMITS.items()}
-    return _LEAST | {
+    return _RANGES | {
         "space": dict[str, _any_of(PARAMETERS)],  # type: ignore[misc]
         "objective": _OBJECTIVE | list[_OBJECTIVE],
         "budget": _table("budget", limits, "The first of these to be reached ends the study."),
@@ -160,8 +171,8 @@ def _any_of(classes: Sequence[type], nullable: bool = False) -> Any:
         tagged.append(Annotated[Literal["none"], Tag(NONE)])
     if len(tagged) == 1:
         return tagged[0]
-    known = " ".join(cls.__name__ for cls in classes)
-    chooser = Discriminator(_tag, UNKNOWN_KIND, UNKNOWN_KIND, {"known": known})
+    known = [cls.__name__ for cls in classes] + [NONE] * nullable
+    chooser = Discriminator(_tag, UNKNOWN_KIND, UNKNOWN_KIND, {"known": " ".join(known)})
     return Annotated[Union[tuple(tagged)], chooser]  # noqa: UP007
 
 
