@@ -167,3 +167,23 @@ def test_mistakes_are_told_with_their_lines(command: str, climb: Path, call: Cal
     assert f'{climb}, line 8: unknown hparam type "Unifrom". Did you mean `Uniform`?' in lines
     assert "there is no file" in failed(call(command, climb.with_name("no.toml")), 4)
     assert not (climb.parent / "runs").exists()
+
+
+def test_a_vector_trainable_runs_as_one_program(folder: Path, call: Call) -> None:
+    """Where neither the options nor the file say otherwise, each kind runs as it runs best."""
+    Path("descent_beside.py").write_text(
+        "import jax.numpy as jnp\n"
+        "from heredity.jax import VectorTrainable\n"
+        "descent = VectorTrainable(\n"
+        "    init=lambda key, hparams: jnp.zeros(()),\n"
+        "    step=lambda state, hparams, batch, key: (state + hparams['rate'], {}),\n"
+        "    evaluate=lambda state, hparams, key: state,\n"
+        ")\n"
+    )
+    text = CLIMB.replace("climb_beside:climb", "descent_beside:descent")
+    Path("study.toml").write_text(text[: text.index("[executor]")])
+    ended = call("run", "study.toml")
+    assert ended.exit_code == 0, ended.output
+    trial = hd.open("climb").best.trial
+    assert trial.checkpoint is not None
+    assert trial.checkpoint.row is not None  # a row of a block: all members in one program

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="The file that is to be written.")] = Path(
+    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="The file to write.")] = Path(
         "study.toml"
     ),
 ) -> None:
