@@ -167,7 +167,7 @@ def test_nothing_is_lost_or_counted_twice_by_a_service(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_fifty_kills(tmp_path: Path, seed: int) -> None:
     population, hits = disturbed(tmp_path, kills=50, rounds=70, seed=seed)
-    assert hits >= 12
+    assert hits >= 8
     assert population.lanes == POPULATION
 
 
