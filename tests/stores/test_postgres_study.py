@@ -42,20 +42,25 @@ class Descent(hd.Trainable):
     def load(self, directory):
         self.x = float((directory / "x").read_text())
 
-left = int(sys.argv[2])
+ends, act = int(sys.argv[2]), sys.argv[3]
 
-def die_in_time(event):
-    global left
-    left -= isinstance(event, TrialFinished)
-    if left == 0:
+def interrupt(event):
+    # Once so many trials have finished: die, or let somebody do something meanwhile.
+    global ends
+    ends -= isinstance(event, TrialFinished)
+    if ends == 0 and act == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif ends == 0:
+        print("waiting", flush=True)
+        sys.stdin.readline()
+        ends = -1
 
 if __name__ == "__main__":
     study = hd.Study(
         Descent, hd.Space(lr=hd.LogUniform(1e-4, 1e-1)), objective=hd.minimize("loss"),
         population=4, interval=5, budget=hd.Steps(30), name="descent", storage=sys.argv[1],
     )
-    found = study.run(hd.Processes(2), live="off", on_event=die_in_time)
+    found = study.run(hd.Processes(2), live="off", on_event=interrupt)
     print(found.best.score)
 """
 
@@ -74,8 +79,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(url: str, kill_after: int = -1) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "descend.py", url, str(kill_after)]
+def run(url: str, die_after: int = -1) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "descend.py", url, str(die_after), "die"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
@@ -90,7 +95,7 @@ def test_a_study_from_beginning_to_end(here: Path, server: PostgresServer) -> No
     url = server.emptied_database()
     files = here / "runs" / f"127.0.0.1-{server.port}-test" / "descent"
 
-    killed = run(url, kill_after=9)
+    killed = run(url, die_after=9)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with closing(open_store(url)) as store:
         before = store.read("descent")
@@ -116,6 +121,25 @@ def test_a_study_from_beginning_to_end(here: Path, server: PostgresServer) -> No
     assert heredity("ls", "--json", "--storage", url) == "[]\n"
     assert not files.exists()
     assert sorted(os.listdir(here)) == ["descend.py", "runs"]
+
+
+def test_a_run_goes_on_after_the_server_was_killed(here: Path, server: PostgresServer) -> None:
+    url = server.emptied_database()
+    command = [sys.executable, "descend.py", url, "9", "wait"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "waiting\n"
+        server.kill()
+        server.start()
+        score, _ = running.communicate("go\n", timeout=120)
+    assert running.returncode == 0
+    result = hd.open("descent", storage=url)
+    assert result.status == "ended"
+    assert float(score) == result.best.score
+    assert sum(trial.kind == "train" for trial in result.trials) == 4 * 6
+    assert [trial.attempt for trial in result.trials] == [0] * len(result.trials)
 
 
 def test_no_password_is_printed(here: Path, server: PostgresServer) -> None:
