@@ -151,11 +151,10 @@ class Convolve(nn.Module):
     [
         lambda: Read("LSTM"),
         lambda: Read("GRU"),
-        lambda: Read("RNN"),
         lambda: Attend(0.0),
         Convolve,
     ],
-    ids=["LSTM", "GRU", "RNN", "attention", "convolution"],
+    ids=["LSTM", "GRU", "attention", "convolution"],
 )
 def test_a_module_of_many_kinds_trains_as_it_would_alone(model: Any) -> None:
     population = Played(classifier(model=lambda: model().double()), rates(2))
