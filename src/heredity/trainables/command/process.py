@@ -81,7 +81,7 @@ def run_program(
         with _started(words, cwd, variables, group) as process:
             run = _Run(process, group, hear)
             run.follow(stop_requested, grace_s)
-            _signal(group, signal.SIGKILL)
+            _signal(group, signal.SIGKILL)  # before the rest is heard: there may be no end to it
             process.kill()  # should it have left the group
             code = process.wait()
             run.drain()
