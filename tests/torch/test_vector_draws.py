@@ -172,3 +172,21 @@ def test_modules_made_of_several_functions_draw_in_all_of_them() -> None:
     for needed in (True, False):
         values = drawn(lambda needed=needed: attention(x, x, x, need_weights=needed)[0])
         assert not torch.equal(values[0], values[1])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: functional.max_pool2d(x, 2),
+        lambda x: functional.adaptive_max_pool2d(x, 2, return_indices=True)[0],
+        lambda x: functional.interpolate(x, scale_factor=2),
+        lambda x: functional.batch_norm(x, None, None, training=True),
+        lambda x: functional.cross_entropy(x.flatten(1), torch.arange(4), label_smoothing=0.1),
+        lambda x: functional.gelu(functional.layer_norm(functional.pad(x, (1, 1)), (8,))),
+    ],
+    ids=["max_pool", "adaptive", "interpolate", "batch_norm", "cross_entropy", "layer_norm"],
+)
+def test_functions_that_draw_nothing_are_torchs(function: Any) -> None:
+    x = torch.linspace(-1, 1, 4 * 2 * 6 * 6).reshape(4, 2, 6, 6).sin()
+    values = drawn(lambda: function(x))
+    torch.testing.assert_close(values, function(x).expand(values.shape))

@@ -72,6 +72,12 @@ def with_an_unknown_draw(model: Any, batch: Any, hparams: Any) -> Any:
     return cross_entropy(model(feature_alpha_dropout(x, 0.5, training=True)), y)
 
 
+def with_writing(model: Any, batch: Any, hparams: Any) -> Any:
+    values = torch.zeros(2, dtype=torch.float64)
+    values[0] = loss(model, batch, hparams)
+    return values.sum()
+
+
 def detached(model: Any, batch: Any, hparams: Any) -> Any:
     return loss(model, batch, hparams).detach()
 
@@ -90,6 +96,7 @@ def without_gradients(model: Any, batch: Any, hparams: Any) -> Any:
         (with_a_distribution, "`return -Categorical.*give them validate_args=False"),
         (with_backward, r"`value.backward\(\)`\) calls backward\(\): return the loss"),
         (with_an_unknown_draw, "cannot draw for each member on its own: use torch's bernoulli, dr"),
+        (with_writing, r"`values\[0\] = loss.*the same for all members: .* x.new_zeros"),
         (detached, r"does not depend on the model's parameters.*without detach\(\) or"),
         (without_gradients, "does not depend on the model's parameters, so nothing would be"),
         (lambda model, batch, hparams: 0.5, "does not depend on the model's parameters"),

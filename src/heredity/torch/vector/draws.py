@@ -33,6 +33,7 @@ class Keyed(TorchFunctionMode):
         super().__init__()
         self.key = key
         self.calls = 0
+        self._within: list[Any] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -41,9 +42,19 @@ class Keyed(TorchFunctionMode):
         if (replaced := KEYED.get(func)) is not None:
             return replaced(self, *args, **kwargs)
         if isinstance(func, FunctionType) and func.__module__ == functional.__name__:
+            return self._made_of_others(func, *args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _made_of_others(self, func: FunctionType, *args: Any, **kwargs: Any) -> Any:
+        """A function of torch.nn.functional, whose parts draw by the key too."""
+        if func in self._within:  # some ask again under the same name
+            return func(*args, **kwargs)
+        self._within.append(func)
+        try:
             with self:  # a mode is off while it answers
                 return _unasked(func)(*args, **kwargs)
-        return func(*args, **kwargs)
+        finally:
+            self._within.pop()
 
     def bits(self, shape: Sequence[int]) -> Tensor:
         """Random words of this shape, others at each call."""

@@ -23,7 +23,10 @@ _NOT_THEIRS = tuple(str(Path(file).parent) for file in (torch.__file__, errors._
 
 _PLAIN = (".item()", "data-dependent control flow", "Cannot access data pointer", "to numpy")
 _DYNAMIC = "dynamic shape"
-_NO_BATCHES = ("Batching rule not implemented", "do not support batching", _DYNAMIC)
+_NO_BATCHES = (
+    "Batching rule not implemented", "do not support batching", "do not yet support", _DYNAMIC
+)  # fmt: skip
+_IN_PLACE = "is not possible because there exists a Tensor `other`"
 
 
 def explained(
@@ -46,6 +49,8 @@ def explained(
         return UsageError(_plain_needed(told, needed(), frames))
     if any(words in text for words in _NO_BATCHES):
         return UsageError(_not_batched(told, error))
+    if _IN_PLACE in text:
+        return UsageError(_shared_memory(told))
     if "backward() called inside" in text:
         return UsageError(f"{told} calls backward(): return the loss, gradients are taken for you")
     return _own(name, error, _hint(error, hparams))
@@ -121,6 +126,13 @@ def _not_batched(told: str, error: Exception) -> str:
     return (
         f"{told} uses an operation that torch cannot compute for all members at once "
         f"({one_line(error)}): use others, or train with heredity.torch.Trainable"
+    )
+
+
+def _shared_memory(told: str) -> str:
+    return (
+        f"{told} writes a member's values into a tensor that is the same for all members: make it "
+        "from one of the member's, for example with x.new_zeros(…), or use torch.stack"
     )
 
 
