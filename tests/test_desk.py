@@ -21,6 +21,7 @@ from heredity.errors import NotFound, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Decision
 from heredity.evolution.budget import Finals, as_budget
+from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition
 from heredity.evolution.trial import Checkpoint
 from heredity.evolution.view import View
@@ -254,6 +255,16 @@ def test_a_report_finds_its_trial_though_another_desk_gave_it(bench: Bench) -> N
     assert fourth.fail("a", Failed(again.id, 0, "error", "broke")) == "recorded"
 
 
+def test_a_failure_counts_though_another_desk_gave_that_attempt(bench: Bench) -> None:
+    first, second = bench.desk(), bench.desk()
+    trial = one(first.suggest("a")).trial.id
+    second.refresh()
+    first.fail("a", Failed(trial, 0, "error", "broke"))
+    assert one(first.suggest("a")).trial.attempt == 1
+    assert second.fail("a", Failed(trial, 1, "error", "broke again")) == "recorded"
+    assert len(bench.events(ev.TrialFailed)) == 2
+
+
 def test_a_failure_is_issued_again_and_what_was_left_is_deleted_in_the_end(bench: Bench) -> None:
     desk = bench.desk()
     task = one(desk.suggest("a"))
@@ -345,6 +356,20 @@ def test_a_completion_after_the_lease_ended_counts(bench: Bench, reissued: bool)
         assert bench.stored() == {report.checkpoint.uri}, "what came too late is deleted"
 
 
+def test_what_a_lost_attempt_saved_stays_until_the_trial_is_closed(bench: Bench) -> None:
+    desk = bench.desk(lease_s=10.0)
+    report = bench.result(one(desk.suggest("slow")))
+    for attempt, (holder, worker) in enumerate([("slow", "b"), ("b", "c")]):
+        desk.heartbeat(holder, report.trial, attempt)
+        bench.later(11.0)
+        assert one(desk.suggest(worker)).trial.id == report.trial
+    assert len(bench.events(ev.TrialFailed)) == 2
+    assert desk.complete("slow", report) == "recorded"
+    assert report.checkpoint is not None
+    with bench.checkpoints.open(report.checkpoint):
+        pass
+
+
 def test_leases_of_what_has_ended_are_ended(bench: Bench) -> None:
     desk = bench.desk()
     task = one(desk.suggest("a"))
@@ -359,28 +384,22 @@ def test_leases_of_what_has_ended_are_ended(bench: Bench) -> None:
 
 def test_what_a_driver_runs_is_its_own_while_it_holds_the_study(bench: Bench) -> None:
     """A driver's trials have no lease: they are lost when its lock is free, and not before."""
+    one(bench.desk().suggest("a"))
     log = Log(bench.store, NAME)
-    bench.desk().suggest("a")
     with bench.store.lock(NAME):
-        log.refresh()
-        (decided,) = one_proposal(bench)
+        (decided,) = next_events(log.population, bench.definition, 1)
         log.append([decided, ev.TrialStarted(decided.trial, 0)])
         for _ in range(5):
             bench.later(LEASE_S)
             bench.desk()
-        assert log.population.status_of(decided.trial) == "running"
-        assert [failed.trial for failed in bench.events(ev.TrialFailed)] != [decided.trial]
+        assert bench.events(ev.TrialFailed) == []
     bench.later(2.0)
     bench.desk()
-    log.refresh()
-    assert bench.events(ev.TrialFailed)[-1].trial == decided.trial
-    assert log.population.status_of(decided.trial) != "running"
-
-
-def one_proposal(bench: Bench) -> list[Any]:
-    from heredity.evolution.decide import next_events
-
-    return next_events(Log(bench.store, NAME).population, bench.definition, 1)
+    (failed,) = bench.events(ev.TrialFailed)
+    assert (failed.trial, failed.error) == (
+        decided.trial,
+        "the driver ended while the trial ran",
+    )
 
 
 def test_a_trial_that_hangs_with_a_beating_heart_is_given_up(tmp_path: Path) -> None:

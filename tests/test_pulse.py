@@ -50,3 +50,13 @@ def test_a_long_silence_counts_only_so_much() -> None:
     pulse.beat()
     clock.advance(1.0)
     assert pulse.seconds == 61.0
+
+
+def test_who_was_silent_for_long_takes_nothing_away() -> None:
+    store, clock = begun()
+    busy, silent = Pulse(store, "s", 10.0, clock), Pulse(store, "s", 10.0, clock)
+    for _ in range(100):
+        clock.advance(1.0)
+        busy.beat()
+    silent.beat()
+    assert store.alive_s("s") == silent.seconds == 100.0
