@@ -63,3 +63,15 @@ def test_trials_in_the_shell_come_where_the_figure_does(tmp_path: Path) -> None:
     best = hd.open("shell-pbt", storage=folder / "runs").best
     theta = [float(word) for word in (best.checkpoint / "theta").read_text().split()]
     assert 1.2 - sum(t * t for t in theta) == pytest.approx(best.score, abs=1e-12)
+
+
+def test_the_code_of_the_document_runs(tmp_path: Path) -> None:
+    """Its blocks, one after the other: later ones use what earlier ones made."""
+    document = (EXAMPLES.parent / "docs" / "any-program.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL)
+    (tmp_path / "document.py").write_text(
+        "\n".join(blocks) + "\nfor command in (words, shell, reads, in_place, measured):"
+        "\n    command.check(['lr'])\n"
+    )
+    printed = run(tmp_path / "document.py", tmp_path)
+    assert printed == "awk -v lr=0.1 -v 'out=<save>/x' '{ print $1 * (1 - lr) > out }' first.txt\n"
