@@ -1,6 +1,5 @@
 """The store in PostgreSQL is a Store, for all that happens to a server and its clients."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -73,9 +72,9 @@ from heredity.errors import Conflict
 from heredity.evolution.events import CheckpointPinned, CheckpointUnpinned
 from heredity.stores import open_store
 store, name, blocks = open_store(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+seq = len(store.read("s"))  # before the others write: all but one begin with a conflict
 print("ready", flush=True)
 sys.stdin.readline()
-seq = len(store.read("s"))
 for block in range(blocks):
     while True:
         try:
@@ -139,8 +138,6 @@ def test_two_processes_write_every_block_once(url: str, begun: Store, start: Sta
     found = blocks_in(begun)
     for name in (0, 1):
         assert [block for who, block in found if who == name] == list(range(200))
-    changes = sum(one[0] != two[0] for one, two in itertools.pairwise(found))
-    assert changes > 1, "the writers never met"
 
 
 @pytest.mark.parametrize(("point", "kept"), [("append.before", 2), ("append.after", 3)])
