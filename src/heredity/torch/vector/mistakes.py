@@ -43,9 +43,10 @@ def explained(
     told = f"{name}{_place(frames)}"
     if "randomness error mode" in text:
         return UsageError(_unkeyed(told))
-    if any(frame.filename.endswith("batchnorm.py") for frame in frames):
+    is_plain = any(words in text for words in _PLAIN)
+    if (is_plain or "vmap" in text) and _in_batchnorm(frames):
         return UsageError(_unkept(told))
-    if any(words in text for words in _PLAIN):
+    if is_plain:
         return UsageError(_plain_needed(told, needed(), frames))
     if any(words in text for words in _NO_BATCHES):
         return UsageError(_not_batched(told, error))
@@ -86,6 +87,10 @@ def _unkeyed(told: str) -> str:
         f"{told} draws random numbers with a function that cannot draw for each member on its own: "
         f"use torch's {', '.join(sorted(known))}, or modules made of these such as torch.nn.Dropout"
     )
+
+
+def _in_batchnorm(frames: Sequence[FrameSummary]) -> bool:
+    return any(frame.filename.endswith("batchnorm.py") for frame in frames)
 
 
 def _unkept(told: str) -> str:
