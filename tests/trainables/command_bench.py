@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import sys
 import textwrap
 from dataclasses import replace
@@ -15,6 +18,9 @@ from heredity.executors.worker import Worker
 from heredity.trainables.command import Command
 from heredity.trainables.command.template import literal
 from heredity.trainables.function import as_trainable
+
+PATIENCE_S = 60.0
+"""How long a test waits for what must come."""
 
 DESCENT = """
 import argparse, json, pathlib, sys
@@ -99,3 +105,16 @@ def task(id: int = 0, **fields: Any) -> Task:
 def after(report: Completed, id: int = 1, **fields: Any) -> Task:
     begins = {"weights_from": report.trial, "start": report.reached, "stop": report.reached + 5}
     return replace(task(id, **(begins | fields)), restore=report.checkpoint)
+
+
+def gone(*pids: int) -> bool:
+    """Wait until all these processes have ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            try:
+                if not select.select([handle], [], [], PATIENCE_S)[0]:
+                    return False
+            finally:
+                os.close(handle)
+    return True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_bench import PATIENCE_S, gone
 
 from heredity.errors import TrainingError
 from heredity.testing.paths import weird_folder
 from heredity.trainables.command.process import Ended, run_program
-
-PATIENCE_S = 60.0
-"""How long a test waits for what must come."""
 
 
 class Run:
@@ -36,19 +32,6 @@ class Run:
 
 def sh(script: str, *arguments: str) -> list[str]:
     return ["/bin/sh", "-c", script, "sh", *arguments]
-
-
-def gone(*pids: int) -> bool:
-    """Wait until all these processes have ended."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            handle = os.pidfd_open(pid)
-            try:
-                if not select.select([handle], [], [], PATIENCE_S)[0]:
-                    return False
-            finally:
-                os.close(handle)
-    return True
 
 
 def fifo_in(folder: Path) -> str:

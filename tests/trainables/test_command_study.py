@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_bench import LOSS, Bench, descent, task
+from command_bench import LOSS, PATIENCE_S, Bench, descent, gone, task
 
 import heredity as hd
 from heredity.errors import TrainingError
@@ -20,8 +19,6 @@ from heredity.executors.base import Completed, Failed, Measured, Report
 from heredity.executors.output import trial_log
 from heredity.executors.processes import Processes
 from heredity.trainables.command import Command
-
-PATIENCE_S = 60.0
 
 
 @contextlib.contextmanager
@@ -37,18 +34,6 @@ def end_of(executor: Processes) -> Report:
         for report in executor.wait(PATIENCE_S):
             if not isinstance(report, Measured):
                 return report
-
-
-def gone(*pids: int) -> bool:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            handle = os.pidfd_open(pid)
-            try:
-                if not select.select([handle], [], [], PATIENCE_S)[0]:
-                    return False
-            finally:
-                os.close(handle)
-    return True
 
 
 def test_its_output_is_in_the_trials_log_under_its_command_line(tmp_path: Path) -> None:

@@ -108,6 +108,12 @@ def test_a_score_that_is_not_finite_diverges_and_keeps_nothing(tmp_path: Path, v
     assert str(report.metrics["loss"]) == value
 
 
+def test_a_program_that_fails_since_it_diverged_has_diverged(tmp_path: Path) -> None:
+    code = "print('loss 1')\nprint('loss nan')\nsys.exit(1)"
+    report = Bench(tmp_path, python(code, metrics=LOSS)).done(task())
+    assert report.checkpoint is None
+
+
 def test_scores_with_a_step_are_passed_on(tmp_path: Path) -> None:
     code = SAVES + "[print('epoch', i, 'loss', 9 - i) for i in range(told['stop'] + 1)]"
     bench = Bench(tmp_path, python(code, metrics=LOSS, step=r"epoch (\d+)"))

@@ -52,6 +52,10 @@ def test_an_error_raised_only_by_us_has_none() -> None:
     assert user_frames(error) == ""
 
 
+def test_what_another_program_said_stands_for_its_frames() -> None:
+    assert user_frames(TrainingError("it failed", remote_traceback="its words")) == "its words"
+
+
 def test_the_cause_keeps_its_frames() -> None:
     def wrapped() -> None:
         try:

@@ -93,7 +93,7 @@ def tidy(save: Path, restore: Path | None) -> None:
     the parent's manifest goes if it was copied along.
     """
     inside = save.resolve()
-    for path in save.rglob("*"):
+    for path in sorted(save.rglob("*")):
         if path.is_symlink() and path.is_file() and inside in (file := path.resolve()).parents:
             path.unlink()
             _copy(file, path)

@@ -132,6 +132,7 @@ class Invocation:
 def _pass_on(stream: Stream, data: bytes) -> None:
     """Write to this process's own output, as the bytes they are where it takes bytes."""
     target = sys.stdout if stream == "out" else sys.stderr
+    target.flush()
     raw = getattr(target, "buffer", None)
     if raw is None:
         target.write(data.decode(errors="replace"))

@@ -59,9 +59,9 @@ class CommandTrainable(Trainable):
         if ran.ended.told and ran.ended.code:
             _give_up(session, ran)
             return
-        ran.require_success()
-        tidy(session.save, session.restore)
-        if not ran.diverged(session.metric):
+        if not ran.diverged(session.metric):  # many programs fail once their loss is NaN
+            ran.require_success()
+            tidy(session.save, session.restore)
             ran.require(signatures(session.save) != before, _SAVED_NOTHING)
         session.conclude(self._metrics(session, ran), _reached(session, ran))
 
