@@ -14,6 +14,7 @@ import pytest
 import heredity as hd
 from heredity.evolution.events import TrialFinished
 from heredity.stores import open_store
+from heredity.testing.store_suite import CREATED
 from postgres_server import IN_URL, PASSWORD, PostgresServer, postgres_server
 
 pytestmark = pytest.mark.system
@@ -145,9 +146,19 @@ def test_a_run_goes_on_after_the_server_was_killed(here: Path, server: PostgresS
 def test_no_password_is_printed(here: Path, server: PostgresServer) -> None:
     url = server.emptied_database()
     for arguments in (["status"], ["status", "nothing"], ["ls"]):
-        command = [*CLI, *arguments, "--storage", url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 4, done.stderr
-        assert "holds no studies" in done.stderr
-        assert PASSWORD not in done.stdout + done.stderr
-        assert IN_URL not in done.stdout + done.stderr
+        refuses_quietly(url, arguments, "holds no studies")
+    with closing(open_store(url)) as store:
+        refuses_quietly(url, ["status"], "no studies in")
+        for study in ("one", "other"):
+            store.create(study, [CREATED])
+    refuses_quietly(url, ["status"], "several studies in", code=2)
+    refuses_quietly(url, ["pause", "another"], "no study 'another'")
+
+
+def refuses_quietly(url: str, arguments: list[str], said: str, code: int = 4) -> None:
+    command = [*CLI, *arguments, "--storage", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert PASSWORD not in done.stdout + done.stderr
+    assert IN_URL not in done.stdout + done.stderr

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 def ls(storage: Storage = FOLDER, as_json: AsJson = False) -> None:
     """List the studies, oldest first."""
     from heredity.live.words import number
+    from heredity.stores import shown
 
     known = [_facts(opened(name, storage)) for name in names(storage)]
     if as_json:
         print_json([shapes.summary(facts) for facts in known])
     elif not known:
-        say(f"there are no studies in {storage!r} yet; `heredity demo` makes one")
+        say(f"there are no studies in {shown(storage)!r} yet; `heredity demo` makes one")
     else:
         rows = [
             (f.name, str(f.population.status), f.progress.text, number(f.best_score)) for f in known

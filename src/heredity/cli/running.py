@@ -98,7 +98,9 @@ def _report(result: Result, again: str, study: Study) -> None:
 
 
 def _where(storage: str) -> str:
-    return "" if storage == FOLDER else f" --storage {shlex.quote(storage)}"
+    from heredity.stores import shown
+
+    return "" if storage == FOLDER else f" --storage {shlex.quote(shown(storage))}"
 
 
 def _require_ended(result: Result, again: str) -> None:

@@ -135,11 +135,12 @@ def _trial(study: str, trial: str | None) -> tuple[str | None, int]:
 def _log(name: str | None, storage: str) -> Iterator[Log]:
     """The study's log, to be written to; nothing is made where there is nothing."""
     from heredity.log import Log
-    from heredity.stores import open_store
+    from heredity.stores import open_store, shown
 
     study, known = the_study(name, storage), names(storage)
     if study not in known:
-        raise NotFound(f"there is no study {study!r} in {storage!r}.{did_you_mean(study, known)}")
+        where = shown(storage)
+        raise NotFound(f"there is no study {study!r} in {where!r}.{did_you_mean(study, known)}")
     store = open_store(storage)
     try:
         yield Log(store, study)

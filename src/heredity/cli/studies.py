@@ -35,12 +35,14 @@ def the_study(name: str | None, storage: str) -> str:
     """The name given, or that of the only study."""
     if name is not None:
         return name
+    from heredity.stores import shown
+
     known = names(storage)
     if not known:
-        raise NotFound(f"there are no studies in {storage!r} yet; `heredity demo` makes one")
+        raise NotFound(f"there are no studies in {shown(storage)!r} yet; `heredity demo` makes one")
     if len(known) > 1:
         listed = ", ".join(known)
-        raise UsageError(f"there are several studies in {storage!r}: name one of {listed}")
+        raise UsageError(f"there are several studies in {shown(storage)!r}: name one of {listed}")
     return known[0]
 
 

@@ -143,7 +143,7 @@ class Postgres:
     def _connect(self, read_only: bool) -> Any:
         import psycopg
 
-        # Beyond what libpq reads from the environment: transactions begin when the store says.
+        # Autocommit: a transaction begins when the store says so, and reading needs none.
         connection = psycopg.connect(**self._options, autocommit=True)
         try:
             self._require_version(connection.info.server_version)
