@@ -67,8 +67,10 @@ def test_a_lot_of_output_is_heard_whole(tmp_path: Path) -> None:
 
 
 def test_it_reads_nothing_and_runs_in_a_group_of_its_own(tmp_path: Path) -> None:
-    run = Run(sh("cat; ps -o pgid= -p $$ || echo 0"), tmp_path)
-    assert int(run.heard["out"]) != os.getpgrp()
+    program = "import os, sys; print(sys.stdin.read() == '', os.getpgrp())"
+    nothing, group = Run([sys.executable, "-S", "-c", program], tmp_path).heard["out"].split()
+    assert nothing == b"True"
+    assert int(group) != os.getpgrp()
 
 
 def test_a_death_by_signal_is_named(tmp_path: Path) -> None:
