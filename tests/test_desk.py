@@ -488,6 +488,22 @@ def test_checkpoints_are_released_and_the_best_is_marked_before_its_predecessor_
     assert max(held) < 20
 
 
+def test_many_files_go_a_few_at_a_time_and_all_by_the_end(tmp_path: Path) -> None:
+    """Nobody waits until hundreds are deleted: how many each report deleted."""
+    bench = Bench(tmp_path, members=64, budget=hd.Steps(30))
+    desk, deleted = bench.desk(), [0]
+    while tasks := desk.suggest("a"):
+        report = bench.result(tasks[0], tasks[0].trial.hparams["lr"])
+        before = len(bench.stored())
+        desk.complete("a", report)
+        deleted.append(before - len(bench.stored()))
+    assert desk.status == "ended"
+    assert max(deleted) == 8
+    population = desk.log.population
+    named = [population.trial(trial).checkpoint for trial in population.held]
+    assert bench.stored() == {checkpoint.uri for checkpoint in named if checkpoint is not None}
+
+
 def test_a_damaged_checkpoint_is_begun_from_by_nobody_else(tmp_path: Path) -> None:
     bench = Bench(tmp_path, members=1, budget=hd.Steps(50))
     desk = bench.desk()

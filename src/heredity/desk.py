@@ -39,6 +39,9 @@ Answer = Literal["recorded", "already done"]
 LEASE_S = 60.0
 """A worker that is not heard of for so long is gone."""
 
+DELETED_AT_ONCE = 8
+"""Checkpoints, so that no worker waits until hundreds are gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -186,6 +189,8 @@ class Desk:
     def _tick(self, free: Callable[[Population], int], worker: str = "") -> list[int]:
         finals, seconds = self.settings.finals, self._pulse.seconds
         events = tick(self.log, self.definition, free, seconds, finals, self._obstacle, worker)
+        if self.status == "ended":
+            self._upkeep.delete()
         return started(events)
 
     def _obstacle(self) -> str | None:
@@ -238,6 +243,7 @@ class Desk:
             saved = self._saved(trial)
             self._upkeep.clean_up(trial, lambda attempt: attempt != saved)
         self._upkeep.release()
+        self._upkeep.delete(DELETED_AT_ONCE)
 
     def _saved(self, trial: int) -> int | None:
         """The attempt of a closed trial that gave its result, if one did."""
@@ -285,6 +291,7 @@ class Desk:
         self._mind(leases)
         self._tick(lambda population: 0)
         self._upkeep.mark_best()
+        self._upkeep.delete(DELETED_AT_ONCE)
         self.log.save_snapshot()
 
     def _mind(self, leases: Sequence[Lease]) -> None:

@@ -214,6 +214,7 @@ class Driver:
 
     def _release(self) -> None:
         self._upkeep.release()
+        self._upkeep.delete()
 
     def _look_around(self) -> None:
         """Now and then: leave a sign of life, and read what others appended."""

@@ -55,6 +55,7 @@ class Upkeep:
         self._foreseen = False
         self._collected_at = 0
         self._corrupt: set[int] = set()
+        self._released: deque[str] = deque()
         self._elapsed = deque(_last_elapsed(log.population), maxlen=MEDIAN_OF)
 
     # ------------------------------------------------------------------ time
@@ -126,7 +127,7 @@ class Upkeep:
 
     def release(self) -> None:
         """Release what nothing will want, now and then: after a sixteenth of the population, or
-        when a checkpoint turned out to be damaged."""
+        when a checkpoint turned out to be damaged. `delete` removes the files."""
         population = self.log.population
         since = population.ended_count - self._collected_at
         due = since >= max(1, population.lanes // 16) or self.urgent
@@ -143,7 +144,13 @@ class Upkeep:
             return  # the state is another now; there will be a next time
         crash_point("release.after")
         self.mark_best()  # before its predecessor goes
-        self.checkpoints.delete(uris)
+        self._released.extend(uris)
+
+    def delete(self, most: int | None = None) -> None:
+        """Remove the files of what was released, at most so many at once."""
+        count = len(self._released) if most is None else min(most, len(self._released))
+        if count:
+            self.checkpoints.delete([self._released.popleft() for _ in range(count)])
 
     def _unneeded(self) -> tuple[int, ...]:
         population, settings = self.log.population, self.settings
