@@ -4,8 +4,9 @@
 
 The service runs as a process of its own, on SQLite, as `heredity serve` does. The workers are
 connections of one lean client process, which says apart what it used itself. A pair is one suggest
-and one complete, each a request of its own; every trial publishes a checkpoint of one small file in
-the shared folder, and the service deletes those that nothing wants any more.
+and one complete, each a request of its own. Every trial publishes a checkpoint of one small file in
+a shared folder, and the service deletes those that nothing wants any more; the folder is in memory
+where there is such a place, since what is measured is not a disk with 64 writers.
 """
 
 from __future__ import annotations
@@ -37,15 +38,25 @@ from heredity.checkpoints.local import LocalCheckpoints
 from heredity.stores import open_store
 
 NAME = "empty"
+MEMORY = Path("/dev/shm")
 PARTS = 10
 """Lines of the table: how flat it is from the first to the last trial."""
 
 
 @dataclass
 class Count:
-    """What the workers saw so far: when each pair ended, and how long each request took (s)."""
+    """What the workers saw so far, in seconds.
 
+    Attributes:
+        ended: when each pair ended.
+        used: the service's processor time then, as often as a line of the table ends.
+        suggest, complete: how long each request took.
+    """
+
+    every: int
+    service: int
     ended: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
     suggest: list[float] = field(default_factory=list)
     complete: list[float] = field(default_factory=list)
 
@@ -86,6 +97,8 @@ async def work(name: str, port: int, checkpoints: LocalCheckpoints, count: Count
             await link.post("complete", {"worker": name, "report": report})
             count.complete.append(time.perf_counter() - began)
             count.ended.append(time.perf_counter())
+            if len(count.ended) % count.every == 0:
+                count.used.append(cpu_s(count.service))
         if not suggested["tasks"]:
             await asyncio.sleep(0.02)
 
@@ -111,20 +124,20 @@ def _write(folder: Path) -> None:
     (folder / "state.bin").write_bytes(bytes(64))
 
 
-async def all_work(workers: int, port: int, checkpoints: LocalCheckpoints) -> Count:
+async def all_work(workers: int, port: int, checkpoints: LocalCheckpoints, count: Count) -> None:
     """All workers side by side."""
-    count = Count()
     names = [f"worker-{number}" for number in range(workers)]
     await asyncio.gather(*(work(name, port, checkpoints, count) for name in names))
-    return count
 
 
 @contextmanager
-def service(storage: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def service(storage: Path, shared: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The service as a process of its own, and its port."""
     command = [sys.executable, "-c", "from heredity.cli import main; main()", "serve"]
     process = subprocess.Popen(
-        [*command, "--storage", str(storage), "--port", "0"], stderr=subprocess.PIPE, text=True
+        [*command, "--storage", str(storage), "--folder", shared, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stderr is not None
@@ -142,17 +155,22 @@ def cpu_s(pid: int) -> float:
 
 
 def measure(population: int, workers: int, trials: int, folder: Path) -> str:
-    """The table, and the figures below it."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    """The table, and the figures below it; SQLite's file is in `folder`."""
+    memory = MEMORY if MEMORY.is_dir() else folder
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        tempfile.TemporaryDirectory(dir=memory) as shared,
+    ):
         storage = Path(place)
         store = open_store(storage)
         store.create(NAME, [creation(definition_of(population), hd.Trials(trials))])
         store.close()
-        checkpoints = LocalCheckpoints(storage / NAME / "checkpoints")
-        with service(storage) as (process, port):
+        checkpoints = LocalCheckpoints(Path(shared) / NAME / "checkpoints")
+        with service(storage, shared) as (process, port):
             before, mine = cpu_s(process.pid), _mine_s()
             began = time.perf_counter()
-            count = asyncio.run(all_work(workers, port, checkpoints))
+            count = Count(max(1, trials // PARTS), process.pid, used=[before])
+            asyncio.run(all_work(workers, port, checkpoints, count))
             served_s, client_s = cpu_s(process.pid) - before, _mine_s() - mine
     return _told(count, began, served_s, client_s, workers, population)
 
@@ -165,12 +183,15 @@ def _mine_s() -> float:
 def _told(
     count: Count, began: float, served_s: float, client_s: float, workers: int, population: int
 ) -> str:
-    ended, pairs = sorted(count.ended), len(count.ended)
-    size = max(1, pairs // PARTS)
-    starts = [began, *ended[size - 1 :: size]]
+    ended, pairs, size = count.ended, len(count.ended), count.every
+    times = [began, *ended[size - 1 :: size]]
     rows = [
-        [f"{part * size + 1:,} – {(part + 1) * size:,}", f"{size / (end - start):,.0f}"]
-        for part, (start, end) in enumerate(itertools.pairwise(starts))
+        [
+            f"{part * size + 1:,} – {(part + 1) * size:,}",
+            f"{size / (end - start):,.0f}",
+            f"{1e3 * (count.used[part + 1] - count.used[part]) / size:.2f}",
+        ]
+        for part, (start, end) in enumerate(itertools.pairwise(times))
     ]
     words = (
         f"{population:,} members, {workers} workers, {pairs:,} pairs in {ended[-1] - began:.1f} s: "
@@ -179,7 +200,9 @@ def _told(
         f"ms. Waiting for an answer, median and 99th percentile: suggest {_times(count.suggest)}, "
         f"complete {_times(count.complete)}."
     )
-    return "\n\n".join([table(["pairs", "pairs/s"], rows), words])
+    return "\n\n".join(
+        [table(["pairs", "pairs/s", "service, ms of processor time per pair"], rows), words]
+    )
 
 
 def _times(seconds: Sequence[float]) -> str:

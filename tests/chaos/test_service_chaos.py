@@ -153,7 +153,7 @@ def _tidy(storage: Path) -> None:
     from heredity.service.app import app
 
     studies = app(storage).state.studies
-    studies._open(toy.NAME).checkpoints.remove_spares()
+    studies._open(toy.NAME).close()
     studies.close()
 
 

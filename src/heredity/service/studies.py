@@ -26,6 +26,7 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.trial import Checkpoint
 from heredity.log import Log
 from heredity.recipe import settings_of
+from heredity.service.leisure import Leisurely
 from heredity.stores import folder_of, open_store
 from heredity.stores.base import Store
 from heredity.study import study_name
@@ -49,7 +50,13 @@ class OpenStudy:
     desk: Desk
     definition: Definition
     checkpoints: LocalCheckpoints
+    leisurely: Leisurely
     folder: Path
+
+    def close(self) -> None:
+        """See all deleted that is to be."""
+        self.leisurely.close()
+        self.checkpoints.remove_spares()
 
 
 class Studies:
@@ -114,10 +121,9 @@ class Studies:
             folder = self._folder.absolute() / study
         checkpoints = LocalCheckpoints(folder / "checkpoints")
         settings = settings_of(log.population.code)
-        desk = Desk(
-            log, definition, checkpoints, settings, self._lease_s, partial(_point_best, checkpoints)
-        )
-        return OpenStudy(study, self._store, log, desk, definition, checkpoints, folder)
+        leisurely, new_best = Leisurely(checkpoints), partial(_point_best, checkpoints)
+        desk = Desk(log, definition, leisurely, settings, self._lease_s, new_best)
+        return OpenStudy(study, self._store, log, desk, definition, checkpoints, leisurely, folder)
 
 
 class Clerk:
@@ -153,7 +159,7 @@ class Clerk:
                     request.error = error
             batch[0].loop.call_soon_threadsafe(_deliver, batch)
         if study is not None:
-            study.checkpoints.remove_spares()
+            study.close()
 
     def _next_batch(self) -> list[_Request]:
         """The requests that wait, at least one; none at the end."""
