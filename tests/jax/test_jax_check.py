@@ -8,11 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from populations import DESCENT, SPACE, check, evaluate, init, step
+from populations import (
+    DESCENT,
+    SPACE,
+    check,
+    evaluate,
+    init,
+    opened,
+    played,
+    round_of,
+    setting,
+    step,
+)
 
 import heredity as hd
 from heredity.errors import UsageError
 from heredity.jax import VectorTrainable, batches, stream
+from heredity.jax.check import check as jax_check
 
 SIZED = hd.Space(SPACE, width=hd.Ordinal([2, 4]))
 LEAKED: list[Any] = []
@@ -252,3 +264,37 @@ def test_leaves_that_are_no_arrays_stay_as_init_made_them() -> None:
         lambda s, h, k: s["w"].sum(),
     )
     check(functions)
+
+
+def test_plain_numbers_are_arrays_only_if_step_changes_them() -> None:
+    def count(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        rate = hparams["lr"] * hparams["decay"] * state["rate"]
+        return {
+            **state,
+            "w": state["w"] * rate,
+            "steps": state["steps"] + 1,
+            "sum": state["sum"] + state["steps"],
+        }
+
+    functions = VectorTrainable(
+        lambda k, h: {"w": jnp.ones(3), "rate": 0.5, "steps": 0, "sum": 0},
+        count,
+        lambda s, h, k: s["w"].sum(),
+    )
+    given = setting()
+    found = jax_check(functions, given, None)
+    assert found.member.layout.names == ("['steps']", "['sum']", "['w']")
+    assert found.member.layout.numbers == {"['rate']": 0.5}
+
+
+def test_what_init_makes_anew_each_time_may_be_in_the_state() -> None:
+    functions = VectorTrainable(
+        lambda k, h: {"w": jnp.ones(3), "act": lambda x: x * 2},
+        lambda s, h, b, k: {**s, "w": s["act"](s["w"]) * h["lr"] + h["decay"]},
+        lambda s, h, k: s["w"].sum(),
+    )
+    check(functions)
+    program = opened(functions, setting())
+    assert played(program, round_of(setting(), 0)).finite.all()
+    with pytest.raises(UsageError, match=r"\['act'\] changes"):
+        check(replace(functions, step=lambda s, h, b, k: {**s, "act": lambda x: x}))

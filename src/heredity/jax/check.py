@@ -6,8 +6,9 @@ population is trained.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,10 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
     hparams = Hparams(setting.space)
     hparams.require_traceable()
     probe = _Probe(functions, hparams, setting.metric, batch)
-    layout = probe.layout()
-    member = Member(functions, hparams, setting.metric, layout)
+    member = Member(functions, hparams, setting.metric, probe.layout())
+    while changing := probe.changing_numbers(member):
+        member = replace(member, layout=probe.layout((*member.layout.names, *changing)))
+    layout = member.layout
     state = list(layout.arrays)
     step_metrics, lasting = probe.step(member, state)
     metrics, deciding = probe.evaluate(member, state)
@@ -66,9 +69,9 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
     return Checked(member, step_metrics, metrics)
 
 
-def layout_of(functions: VectorTrainable, space: Space) -> Layout:
-    """The layout of a member's state, from `init` alone."""
-    return _Probe(functions, Hparams(space), "", None).layout()
+def layout_of(functions: VectorTrainable, space: Space, names: Collection[str] = ()) -> Layout:
+    """The layout of a saved member's state, from `init` and the names of what is saved."""
+    return _Probe(functions, Hparams(space), "", None).layout(names)
 
 
 class _Probe:
@@ -84,21 +87,35 @@ class _Probe:
         self.key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
         self.values = hparams.shapes()
 
-    def layout(self) -> Layout:
-        """Of what `init` returns."""
-        layout: Layout = self._try("init", self._init)
+    def layout(self, names: Collection[str] = ()) -> Layout:
+        """Of what `init` returns; plain numbers are arrays if they are among `names`."""
+        layout: Layout = self._try("init", lambda values: self._init(values, names))
         require_sound_draws(self._drawn.jaxpr, "init")
         if not layout.arrays:
             raise UsageError("init returned a state without any array: return what step trains")
         return layout
 
-    def _init(self, values: Values) -> Layout:
+    def _init(self, values: Values, names: Collection[str]) -> Layout:
         plain, shapes = _parted(values)
         return outline(
             lambda key, traced: self.functions.init(key, self.hparams.given({**plain, **traced})),
             self.key,
             shapes,
+            names=names,
         )
+
+    def changing_numbers(self, member: Member) -> list[str]:
+        """The paths of plain numbers in the state that `step` makes others of."""
+        found: list[str] = []
+
+        def traced(*arguments: Any) -> None:
+            found.extend(member.layout.changed(member.stepped(*arguments)[0]))
+
+        state = list(member.layout.arrays)
+        if member.layout.numbers:
+            with suppress(Exception):  # it is said when `step` is traced for good
+                jax.eval_shape(traced, state, self.values, self.batch, self.key)
+        return found
 
     def step(self, member: Member, state: list[Any]) -> tuple[tuple[str, ...], set[str]]:
         """Names of the step metrics, and of the hparams that the new state depends on."""

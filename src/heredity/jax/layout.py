@@ -1,12 +1,13 @@
 """The layout of a member's state: the user's pytree as a flat list of arrays, and back.
 
-Leaves that are no arrays (a module's activation function, a flag, a text) stay as `init` made them.
+Leaves that are no arrays (a module's activation function, a flag, a rate of dropout) stay as `init`
+made them. So do plain numbers, unless `step` changes them: then they are arrays from the start.
 This file knows nothing of training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,18 @@ class Layout:
         """The paths of the arrays."""
         return tuple(p for p, f in zip(self.paths, self.fixed, strict=True) if f is _ARRAY)
 
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The plain numbers that stay as they are, by path."""
+        leaves = zip(self.paths, self.fixed, strict=True)
+        return {path: leaf for path, leaf in leaves if _is_number(leaf)}
+
+    def changed(self, tree: Any) -> list[str]:
+        """The paths of plain numbers that are others in a tree."""
+        after, _ = _taken_apart(tree, self.names)
+        now = dict(zip(after.paths, after.fixed, strict=True))
+        return [path for path, was in self.numbers.items() if not _same(was, now.get(path, was))]
+
     def unpack(self, arrays: Sequence[Any]) -> Any:
         """The user's pytree with these arrays."""
         rest = iter(arrays)
@@ -53,25 +66,29 @@ class Layout:
 
     def pack(self, tree: Any, maker: str) -> Arrays:
         """The arrays of a pytree that `maker` returned; `UsageError` if its layout is another."""
-        other, arrays = _taken_apart(tree)
+        other, arrays = _taken_apart(tree, self.names)
         alike = set(self.paths) & set(other.paths)
-        if problem := self._difference(other) if alike else _other_kind(tree, maker):
+        anew = maker == "init"  # makes its functions anew each time: the first stay
+        if problem := self._difference(other, anew) if alike else _other_kind(tree, maker):
             raise UsageError(
                 f"{maker} must return a state just as init makes it, but {problem}: a population "
                 "trains as one program, in which the state keeps its structure"
             )
         return arrays
 
-    def _difference(self, other: Layout) -> str:
-        """What is not the same in another layout, for a person; empty if nothing."""
+    def _difference(self, other: Layout, anew: bool) -> str:
+        """What is not the same in another layout, for a person; empty if nothing.
+
+        What is no array is not compared if it is made `anew`.
+        """
         if gone := [path for path in self.paths if path not in other.paths]:
             return f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} missing"
         if added := [path for path in other.paths if path not in self.paths]:
             return f"{_listed(added)} {'is' if len(added) == 1 else 'are'} new"
-        if self.treedef != other.treedef:
-            return f"its structure changes: was {self.treedef}, is {other.treedef}"
+        if self.treedef != other.treedef and not anew:
+            return _beside(str(self.treedef), str(other.treedef))
         for path, was, now in zip(self.paths, self._kinds(), other._kinds(), strict=True):
-            if not _same(was, now):
+            if not _same(was, now) and not (anew and _plain(was) and _plain(now)):
                 return f"{path} changes: was {_shown(was)}, is {_shown(now)}{_remedy(was, now)}"
         return ""
 
@@ -80,12 +97,15 @@ class Layout:
         return [next(rest) if value is _ARRAY else value for value in self.fixed]
 
 
-def outline(function: Callable[..., Any], *arguments: Any) -> Layout:
-    """The layout of what a function returns, found by tracing it: nothing is computed."""
+def outline(function: Callable[..., Any], *arguments: Any, names: Collection[str] = ()) -> Layout:
+    """The layout of what a function returns, found by tracing it: nothing is computed.
+
+    Plain numbers are arrays if their path is among `names`.
+    """
     found: list[Layout] = []
 
     def traced(*arguments: Any) -> Arrays:
-        layout, arrays = _taken_apart(function(*arguments))
+        layout, arrays = _taken_apart(function(*arguments), names)
         found.append(layout)
         return arrays
 
@@ -95,18 +115,25 @@ def outline(function: Callable[..., Any], *arguments: Any) -> Layout:
     return layout
 
 
-def _taken_apart(tree: Any) -> tuple[Layout, Arrays]:
+def _taken_apart(tree: Any, names: Collection[str]) -> tuple[Layout, Arrays]:
     leaves, treedef = tree_flatten_with_path(tree)
-    fixed = tuple(_ARRAY if _is_array(leaf) else leaf for _, leaf in leaves)
-    arrays = [_strong(leaf) for _, leaf in leaves if _is_array(leaf)]
     paths = tuple(keystr(path) or "the state" for path, _ in leaves)
+    fixed = tuple(
+        _ARRAY if _is_array(leaf) or (_is_number(leaf) and path in names) else leaf
+        for path, (_, leaf) in zip(paths, leaves, strict=True)
+    )
+    marked = zip(leaves, fixed, strict=True)
+    arrays = [_strong(leaf) for (_, leaf), mark in marked if mark is _ARRAY]
     shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
     return Layout(treedef, paths, fixed, shapes), arrays
 
 
 def _is_array(leaf: Any) -> bool:
-    numbers = jax.Array, np.ndarray, np.generic, int, float, complex
-    return isinstance(leaf, numbers) and not isinstance(leaf, bool)
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, int | float | complex) and not isinstance(leaf, bool | np.generic)
 
 
 def _strong(leaf: Any) -> Any:
@@ -130,6 +157,10 @@ def _same(was: Any, now: Any) -> bool:
     return was is now or (type(was) is type(now) and bool(was == now))
 
 
+def _plain(kind: Any) -> bool:
+    return not isinstance(kind, jax.ShapeDtypeStruct)
+
+
 def _shown(kind: Any) -> str:
     if isinstance(kind, jax.ShapeDtypeStruct):
         return f"{kind.dtype}[{','.join(map(str, kind.shape))}]"
@@ -140,6 +171,16 @@ def _remedy(was: Any, now: Any) -> str:
     """Of a dtype alone there is an easy one."""
     only = getattr(was, "shape", None) == getattr(now, "shape", ())
     return f" (cast it back, with .astype({was.dtype}))" if only else ""
+
+
+def _beside(was: str, now: str) -> str:
+    """That the structures differ, with the part of their texts where they do."""
+    first = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), 0)
+    part = slice(max(0, first - 40), first + 40)
+    return (
+        f"what it holds beside arrays changes: was {was[part]}, is {now[part]} (an optimizer or "
+        "another function in the state is made in init or outside, and keeps no hparams)"
+    )
 
 
 def _other_kind(tree: Any, maker: str) -> str:

@@ -45,10 +45,15 @@ class Member:
 
     def step(self, state: Arrays, values: Values, batch: Any, key: Any) -> tuple[Arrays, Metrics]:
         """The state after one step, and what the step measured."""
-        tree = self.layout.unpack(state)
-        returned = self.functions.step(tree, self.hparams.given(values), batch, key)
-        tree, metrics = self._parted(returned)
+        tree, metrics = self.stepped(state, values, batch, key)
         return self.layout.pack(tree, "step"), as_numbers(metrics, "step")
+
+    def stepped(
+        self, state: Arrays, values: Values, batch: Any, key: Any
+    ) -> tuple[Any, Mapping[Any, Any]]:
+        """What `step` returned: the state in the user's own structure, and its metrics."""
+        tree = self.layout.unpack(state)
+        return self._parted(self.functions.step(tree, self.hparams.given(values), batch, key))
 
     def evaluate(self, state: Arrays, values: Values, key: Any) -> Metrics:
         """The metrics of a state, the objective among them."""

@@ -29,7 +29,7 @@ from heredity.jax.layout import Arrays
 from heredity.jax.placement import Placement, Program
 from heredity.jax.reading import Reader
 from heredity.jax.rounds import Rounds
-from heredity.jax.saved import SavedRows, read_row, read_rows, stacked
+from heredity.jax.saved import SavedRows, names_in, read_row, read_rows, stacked
 from heredity.jax.takeovers import Takeovers
 from heredity.space import Space
 from heredity.trainables.metrics import mean_of
@@ -267,7 +267,7 @@ class JaxProgram:
         )
 
     def member(self, directory: Path, row: int, hparams: Mapping[str, Any], space: Space) -> Any:
-        layout = layout_of(self._functions, space)
+        layout = layout_of(self._functions, space, names_in(directory))
         return layout.unpack([jnp.asarray(array) for array in read_row(directory, layout, row)])
 
     def close(self) -> None:

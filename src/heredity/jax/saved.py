@@ -66,6 +66,12 @@ def stacked(rows: Sequence[Any], best: Arrays | None) -> list[NDArray[Any]]:
     return [np.concatenate([array, last[None]]) for array, last in zip(whole, row, strict=True)]
 
 
+def names_in(directory: Path) -> tuple[str, ...]:
+    """The names of the stacked arrays."""
+    with _opened(directory) as file:
+        return tuple(file.keys())
+
+
 def read_rows(directory: Path, layout: Layout) -> tuple[list[NDArray[Any]], int, bool]:
     """All stacked arrays, the number of rows, and whether the best follows them."""
     with _opened(directory) as file:

@@ -23,12 +23,20 @@ _NOT_THE_USERS = (
 """Where frames say nothing to a user: this package, installed ones, and made-up files."""
 
 
+_HINTS = {
+    "is not a valid JAX type": "Modules hold functions beside arrays, which JAX does not take: use "
+    "eqx.filter_grad, eqx.filter_jit and so on, or eqx.partition",
+}
+"""What to do, by what JAX says."""
+
+
 def in_words(what: str, error: Exception) -> str:
     """What happened in the user's function `what`, where, and what to do."""
     if is_leak(error):
         return (
             f"{what} keeps a traced value beyond its call (in a global, an attribute or a list "
-            "outside): return it as part of the state or as a metric instead"
+            "outside, or in an optimizer made of hparams that the state holds): return it as part "
+            "of the state or as a metric instead, and make such an optimizer in step"
         )
     if needs_plain(error):
         return (
@@ -36,7 +44,8 @@ def in_words(what: str, error: Exception) -> str:
             "one program, in which it is traced: use jnp instead of np, jnp.where or lax.cond "
             "instead of `if`, lax.fori_loop instead of range, and no float(…)"
         )
-    return f"{what} cannot be traced: {one_line(error)}{_place(error)}"
+    hint = next((f". {hint}" for text, hint in _HINTS.items() if text in str(error)), "")
+    return f"{what} cannot be traced: {one_line(error)}{_place(error)}{hint}"
 
 
 def is_leak(error: BaseException) -> bool:
