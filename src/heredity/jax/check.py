@@ -54,11 +54,8 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
     hparams = Hparams(setting.space)
     hparams.require_traceable()
     probe = _Probe(functions, hparams, setting.metric, batch)
-    member = Member(functions, hparams, setting.metric, probe.layout())
-    while changing := probe.changing_numbers(member):
-        member = replace(member, layout=probe.layout((*member.layout.names, *changing)))
-    layout = member.layout
-    state = list(layout.arrays)
+    member = _settled(Member(functions, hparams, setting.metric, probe.layout()), probe)
+    state = list(member.layout.arrays)
     step_metrics, lasting = probe.step(member, state)
     metrics, deciding = probe.evaluate(member, state)
     if functions.inherit is not None:
@@ -72,6 +69,15 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
 def layout_of(functions: VectorTrainable, space: Space, names: Collection[str] = ()) -> Layout:
     """The layout of a saved member's state, from `init` and the names of what is saved."""
     return _Probe(functions, Hparams(space), "", None).layout(names)
+
+
+def _settled(member: Member, probe: _Probe) -> Member:
+    """The member with the layout that its state keeps while it trains."""
+    while changing := probe.changing_numbers(member):
+        member = replace(member, layout=probe.layout((*member.layout.names, *changing)))
+    if not member.layout.arrays:
+        raise UsageError("init returned a state without any array: return what step trains")
+    return member
 
 
 class _Probe:
@@ -91,8 +97,6 @@ class _Probe:
         """Of what `init` returns; plain numbers are arrays if they are among `names`."""
         layout: Layout = self._try("init", lambda values: self._init(values, names))
         require_sound_draws(self._drawn.jaxpr, "init")
-        if not layout.arrays:
-            raise UsageError("init returned a state without any array: return what step trains")
         return layout
 
     def _init(self, values: Values, names: Collection[str]) -> Layout:
