@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_a_schedule_is_json() -> None:
         "score": None,
         "hparams": A,
     }
+
+
+def test_a_schedule_says_where_hparams_were_reached_gradually() -> None:
+    result = run(toy_study(algorithm=hd.PBT(ready=hd.Every(0), ramp=0.5), budget=hd.Steps(60)))
+    ramped = 0
+    for part in (s for trial in result.trials for s in result.schedule(trial.id)):
+        record = result.model(part.trial).trial
+        assert (part.ramp_from, part.ramp_steps) == (record.ramp_from, record.ramp_steps)
+        ramped += part.ramp_steps > 0
+    assert ramped
+    plain = replace(segment(0, 10, B), ramp_from=A, ramp_steps=4)
+    (merged,) = Schedule((plain, segment(10, 20, B))).merged()
+    assert (merged.stop, merged.ramp_from, merged.ramp_steps) == (20, A, 4)
+    (told,) = Schedule((plain,)).as_dicts()
+    assert (told["ramp_from"], told["ramp_steps"]) == (A, 4)

@@ -6,7 +6,7 @@ Read from a population; it knows no store and no executor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from heredity.errors import NotFound
@@ -15,7 +15,8 @@ from heredity.evolution.state import State
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One trial of the lineage: steps `start` to `stop` were trained with `hparams`."""
+    """One trial of the lineage: steps `start` to `stop` were trained with `hparams`; where it has a
+    ramp, these were reached from `ramp_from` during its first `ramp_steps`."""
 
     start: int
     stop: int
@@ -23,6 +24,8 @@ class Segment:
     trial: int
     member: int
     score: float | None
+    ramp_from: Mapping[str, Any] | None = None
+    ramp_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Schedule:
         return len(self.segments)
 
     def at(self, step: int) -> Mapping[str, Any]:
-        """The hparams that trained step `step` (the first is 0); the last ones beyond the end."""
+        """The hparams that trained step `step` (the first is 0), those at a ramp's end during the
+        ramp; the last ones beyond the end."""
         if step < 0:
             raise NotFound(f"steps begin at 0; there is no step {step}")
         for segment in self.segments:
@@ -49,33 +53,19 @@ class Schedule:
     def merged(self) -> Schedule:
         """The same with neighbours of equal hparams joined into one segment."""
         merged: list[Segment] = []
-        for segment in self.segments:
-            if merged and merged[-1].hparams == segment.hparams:
-                start = merged.pop().start
-                segment = Segment(
-                    start,
-                    segment.stop,
-                    segment.hparams,
-                    segment.trial,
-                    segment.member,
-                    segment.score,
+        for s in self.segments:
+            if merged and merged[-1].hparams == s.hparams and not s.ramp_steps:
+                first = merged.pop()
+                merged.append(
+                    replace(first, stop=s.stop, trial=s.trial, member=s.member, score=s.score)
                 )
-            merged.append(segment)
+            else:
+                merged.append(s)
         return Schedule(tuple(merged))
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """One dictionary a segment, of JSON values."""
-        return [
-            {
-                "start": s.start,
-                "stop": s.stop,
-                "trial": s.trial,
-                "member": s.member,
-                "score": s.score,
-                "hparams": dict(s.hparams),
-            }
-            for s in self.segments
-        ]
+        """One dictionary a segment, of JSON values; only one with a ramp says so."""
+        return [_as_dict(segment) for segment in self.segments]
 
     def __str__(self) -> str:
         merged = self.merged()
@@ -96,8 +86,23 @@ def schedule(state: State, trial: int) -> Schedule:
         p = state.proposal_of(row)
         stop = int(state.stop[row])
         score = getattr(state.outcomes[row], "score", None)
-        segments.append(Segment(p.start, stop, p.hparams, row, p.member, score))
+        ramp = (p.ramp_from, p.ramp_steps)
+        segments.append(Segment(p.start, stop, p.hparams, row, p.member, score, *ramp))
     return Schedule(tuple(reversed(segments)))
+
+
+def _as_dict(segment: Segment) -> dict[str, Any]:
+    values = {
+        "start": segment.start,
+        "stop": segment.stop,
+        "trial": segment.trial,
+        "member": segment.member,
+        "score": segment.score,
+        "hparams": dict(segment.hparams),
+    }
+    if segment.ramp_from is not None:
+        values |= {"ramp_from": dict(segment.ramp_from), "ramp_steps": segment.ramp_steps}
+    return values
 
 
 def _shown(value: Any) -> str:
