@@ -149,6 +149,13 @@ def test_the_token_is_no_longer_among_the_arguments(place: Path) -> None:
     assert "s3cret" not in said
 
 
+def test_an_option_goes_before_the_files_storage(place: Path) -> None:
+    with serving(place, "--storage", "elsewhere") as url:
+        assert httpx.get(f"{url}/studies", trust_env=False).json() == ["slow"]
+    assert len(events_of(place / "elsewhere", "slow")) == 1
+    assert not (place / "runs").exists()
+
+
 def test_the_token_may_be_in_a_file(place: Path) -> None:
     (place / "token").write_text("s3cret\n")
     with serving(place, "--token-file", "token") as url:
@@ -160,7 +167,8 @@ def test_what_cannot_be_served(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(place)
     monkeypatch.delenv("HEREDITY_TOKEN", raising=False)
     assert "HEREDITY_TOKEN" in refused("serve", "--host", "0.0.0.0")
-    assert "several" in refused("serve", "slow.py", "--storage", "elsewhere")
+    (place / "other.py").write_text(STUDY.replace('name="slow"', 'name="other", storage="other"'))
+    assert "--storage" in refused("serve", "slow.py", "other.py")
     assert "--port" in refused("serve", "--host", "203.0.113.7", "--token-file", "slow.py")
     assert "Did you mean `shared`" in refused("worker", "http://x:1", "--checkpoints", "share")
     assert "a worker's name" in refused("worker", "http://x:1", "--name", "a b")

@@ -112,19 +112,21 @@ def worker(
 
 
 def _begun(files: Sequence[str], storage: str | None) -> str:
-    """Enter the studies of `files` in the storage that they and the option agree on."""
+    """Enter the studies of `files` in `storage`, or in the one that they agree on; which it is."""
     from heredity.cli.running import found
 
     studies = [found(file)[0] for file in files]
-    places = {str(Path(study.storage)) for study in studies} | ({storage} if storage else set())
+    for study in studies:
+        study.storage = storage or study.storage
+    places = {str(study.storage) for study in studies} or {storage or FOLDER}
     if len(places) > 1:
         raise UsageError(
-            f"one service serves one storage; the studies and --storage name several: "
-            f"{', '.join(sorted(places))}"
+            f"one service serves one storage, and these studies name several: "
+            f"{', '.join(sorted(places))}. Say which: --storage"
         )
     for study in studies:
         study.begin()
-    return places.pop() if places else FOLDER
+    return places.pop()
 
 
 def _require_extra(purpose: str, *packages: str) -> None:

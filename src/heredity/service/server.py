@@ -13,6 +13,9 @@ from fastapi import FastAPI
 from heredity.errors import UsageError
 from heredity.signals import SIGNALS
 
+EVERYWHERE = ("0.0.0.0", "::", "")
+"""Hosts that mean every address of this machine, by which nobody else can call it."""
+
 GRACE_S = 5
 """What requests that are under way have left once the service is told to end."""
 
@@ -29,7 +32,8 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
             f"one that is free"
         ) from None
     with opened:
-        name = f"[{host}]" if ":" in host else host
+        name = socket.gethostname() if host in EVERYWHERE else host
+        name = f"[{name}]" if ":" in name else name
         yield opened, f"http://{name}:{opened.getsockname()[1]}"
 
 
