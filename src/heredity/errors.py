@@ -109,6 +109,7 @@ class CheckpointError(HeredityError):
     """A checkpoint cannot be read or written."""
 
     exit_code = 6
+    http_status = 507
 
 
 class CheckpointCorrupt(CheckpointError):
