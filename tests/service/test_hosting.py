@@ -138,3 +138,29 @@ def _first_failure(service: Served, worker: Worker) -> ev.TrialFailed:
     worker.run()
     stopper.join()
     return next(e for e in events_of(service.storage) if isinstance(e, ev.TrialFailed))
+
+
+PROGRAM = """
+x=$(cat "$2/x" 2>/dev/null || echo 1)
+echo "$x" > "$3/x"
+echo "loss is $1"
+"""
+
+
+@pytest.mark.parametrize("checkpoints", ["shared", "sent"])
+def test_a_command_is_served(tmp_path: Path, checkpoints: str) -> None:
+    """A shell program, which no worker imports."""
+    program = tmp_path / "train.sh"
+    program.write_text(PROGRAM)
+    command = hd.Command(
+        f"sh '{program}' {{lr}} [{{restore}}|nothing] {{save}}",
+        metrics={"loss": "loss is ([0-9.e-]+)"},
+    )
+    begin(tmp_path / "runs", trainable=command, finalists=0)
+    with served(tmp_path / "runs") as service:
+        Worker(service.url, slots=2, checkpoints=checkpoints).run()  # type: ignore[arg-type]
+    found = population(tmp_path / "runs")
+    assert found.status == "ended"
+    assert found.ended_count == 24
+    assert found.failures == 0
+    assert found.trial(0).score == pytest.approx(found.trial(0).hparams["lr"])
