@@ -135,7 +135,7 @@ def test_members_are_shown_at_what_they_are_doing(
     pictures: list[tuple[str, set[str]]] = []
 
     class Screen:
-        def open(self, name: str) -> None: ...
+        def open(self, name: str, doing: str) -> None: ...
 
         def draw(self, facts: Facts, left_s: float | None) -> None:
             pictures.append((facts.progress.text, {row.state for row in facts.rows(6)}))

@@ -1,27 +1,25 @@
 """The driver of vectorized populations: the same decisions, taken for a whole round at once.
 
     round    decide → start → fold what is proposed → finish → fold what came out
-    block    copy the state to the host; then, beside the next rounds: save it, append the rounds
 
 The device waits from `finish` to the next `start`; whatever need not be done then is done while it
 works.
 
-Rounds are provisional until their block is durable: folded and shown, but not in the log. A crash
-goes back to the last block and takes the same decisions again. The log never names a state that is
-not saved whole.
+Rounds are provisional until their block is durable (see `blocks`): folded and shown, but not in the
+log. A crash goes back to the last block and takes the same decisions again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from heredity.blocks import Blocks, Trained
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
 from heredity.driver import lost_with_driver, paused
@@ -29,39 +27,16 @@ from heredity.errors import Conflict, HeredityError
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition, trial_seed
-from heredity.evolution.rounds import Outcome, as_round
+from heredity.evolution.rounds import Outcome
 from heredity.evolution.trial import Checkpoint, Proposal
 from heredity.executors.base import Completed
-from heredity.executors.program import BEST, Rows, VectorTrainable, setting_of
+from heredity.executors.program import VectorTrainable, setting_of
 from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import EVERY_S, Pulse
 from heredity.settings import Settings
 from heredity.upkeep import over_limit, sweep
-
-BLOCK_S = 5.0
-"""A crash loses at most about so much work."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rounds on their way into the log, with the state that the last one left: which trials are
-    saved, by row, and which are released."""
-
-    rounds: list[ev.RoundFinished]
-    saved: Mapping[int, int]
-    released: tuple[int, ...]
-    rows: Rows
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A round that was folded, trial by trial, and is to be made one event."""
-
-    proposed: Sequence[ev.TrialProposed]
-    outcomes: Sequence[Outcome]
-    elapsed_s: float
 
 
 class RoundDriver:
@@ -92,14 +67,8 @@ class RoundDriver:
         self.stopping = False
         self._gave_up = False
         self._show = show
-        self._new_best = new_best
         self._pulse = Pulse(log.store, log.study)
-        self._rounds: list[ev.RoundFinished] = []
-        self._last: Trained | None = None
-        self._block_began = time.monotonic()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="heredity-block")
-        self._writing: Future[list[ev.Event]] | None = None
-        self._writing_block: Block
+        self._blocks = Blocks(log, executor, checkpoints, settings.keep, new_best)
 
     @property
     def seconds(self) -> float:
@@ -124,11 +93,11 @@ class RoundDriver:
             going_on = True
             while going_on and not self.stopping:
                 going_on = self._next() or self._wait()
-            self._flush()
+            self._blocks.flush()
             self._pulse.beat()
             self._show(self)
         finally:
-            self._writer.shutdown()
+            self._blocks.close()
 
     # ------------------------------------------------------------------ rounds
 
@@ -137,13 +106,13 @@ class RoundDriver:
         if self.log.population.status == "paused":
             return False
         if reason := over_limit(self.log.population, self.settings):
-            self._flush()
+            self._blocks.flush()
             self._pause(reason)
             return False
         if training := _trains(self._decide()):
             self._round(training)
             return True
-        self._flush()
+        self._blocks.flush()
         self.log.refresh()
         events = self._decide()
         if not _trains(events):
@@ -155,15 +124,15 @@ class RoundDriver:
         return bool(events) and self.log.population.status in ("running", "stopping")
 
     def _pause(self, reason: str) -> None:
-        paused = [ev.StudyPaused(reason)]
-        self.log.append_after_others(lambda p: paused if p.status == "running" else [])
+        pausing = [ev.StudyPaused(reason)]
+        self.log.append_after_others(lambda p: pausing if p.status == "running" else [])
         self._gave_up = True
 
     def _wait(self) -> bool:
         """While a person has the study paused, look again now and then. False if that is not so."""
         if self.log.population.status != "paused" or self._gave_up:
             return False
-        self._flush()
+        self._blocks.flush()
         self._pulse.beat()
         self._show(self)
         time.sleep(EVERY_S)
@@ -189,24 +158,18 @@ class RoundDriver:
         ]
         population.foresee(outcomes)
         population.left_on_device(proposed[0].trial, len(proposed))
-        self._last = Trained(proposed, outcomes, elapsed_s)
         self._keep_best(proposed[0].trial)
-        if self._block_due():
-            self._begin_block()
+        self._blocks.add(Trained(proposed, outcomes, elapsed_s))
 
     def _while_it_trains(self, proposed: Sequence[ev.TrialProposed]) -> None:
         """Everything that is not needed to begin the next round."""
-        self._note_last()
+        self._blocks.catch_up()
         for event in proposed:  # of the next round; they are remembered
             trial_seed(self.definition.seed, event.proposal.member, event.proposal.turn + 1)
-        self._look_around()
+        if self._blocks.at_rest and self._pulse.due:
+            self._pulse.beat()
+            self.log.refresh()
         self._show(self)
-
-    def _note_last(self) -> None:
-        """Make the round before an event of the next block."""
-        if self._last is not None:
-            last, self._last = self._last, None
-            self._rounds.append(as_round(last.proposed, last.outcomes, last.elapsed_s))
 
     def _all_rows(self, proposed: Sequence[ev.TrialProposed]) -> list[Proposal]:
         """A proposal for every row. In a last round that is not full the other rows train too, and
@@ -215,7 +178,7 @@ class RoundDriver:
             raise HeredityError("members of a vectorized population must train equally many steps")
         if len(proposed) == self.definition.population:
             return [event.proposal for event in proposed]
-        self._flush()
+        self._blocks.flush()
         given = {event.proposal.member: event.proposal for event in proposed}
         idle = proposed[0].proposal
         return [
@@ -242,107 +205,6 @@ class RoundDriver:
         peak = self.log.population.peak
         if peak is not None and peak >= first:
             self.executor.program.keep(self._row_of(peak))
-
-    # ------------------------------------------------------------------ blocks
-
-    def _block_due(self) -> bool:
-        if self.executor.block is not None:
-            return len(self._rounds) + 1 >= self.executor.block
-        return time.monotonic() - self._block_began >= BLOCK_S
-
-    def _begin_block(self) -> None:
-        """Copy the state, and leave the rest to the writer, one block after the other."""
-        self._await_writing()
-        self._note_last()
-        rounds, self._rounds = self._rounds, []
-        self._block_began = time.monotonic()
-        saved = self._to_save()
-        self._submit(Block(rounds, saved, self._to_release(saved), self.executor.program.copy()))
-
-    def _to_save(self) -> dict[int, int]:
-        """The trials whose states a block holds, with their rows: the last round's and the best."""
-        population = self.log.population
-        first, end = population.resident
-        finished = [t for t in range(first, end) if population.status_of(t) == "finished"]
-        saved = {trial: self._row_of(trial) for trial in finished}
-        if population.peak is not None:
-            saved.setdefault(population.peak, BEST)
-        return dict(sorted(saved.items()))
-
-    def _to_release(self, saved: Mapping[int, int]) -> tuple[int, ...]:
-        """Everything older: the device never goes back to it."""
-        if self.settings.keep == "all":
-            return ()
-        population = self.log.population
-        return tuple(sorted(population.held - population.pins - saved.keys()))
-
-    def _write(self, block: Block) -> list[ev.Event]:
-        """Save the state, then append the rounds: in this order, and in another thread."""
-        last = block.rounds[-1]
-        checkpoint = self.checkpoints.save(last.first, 0, block.rows.write)
-        events: list[ev.Event] = [
-            *block.rounds[:-1],
-            replace(
-                last,
-                checkpoint=checkpoint,
-                saved=tuple(block.saved),
-                rows=tuple(block.saved.values()),
-            ),
-        ]
-        if block.released:
-            events.append(ev.CheckpointsReleased(block.released))
-        self.log.store.append(self.log.study, events, expected=self.log.population.seq)
-        return events
-
-    def _look_around(self) -> None:
-        """Take note of a block that was written; with none on its way, of what others appended."""
-        if self._writing is not None and self._writing.done():
-            self._await_writing()
-        if self._writing is None and self._pulse.due:
-            self._pulse.beat()
-            self.log.refresh()
-
-    def _await_writing(self) -> None:
-        """Wait for the block that is on its way, if one is, and take note of it."""
-        while self._writing is not None:
-            block, writing = self._writing_block, self._writing
-            self._writing = None
-            try:
-                events = writing.result()
-            except Conflict:
-                self.log.refresh()
-                self._submit(replace(block, released=self._to_release(block.saved)))
-                continue
-            gone = self._uris(events)
-            self.log.written(events)
-            self._mark_best()
-            crash_point("release.after")
-            self.checkpoints.delete(gone - self._uris_held())
-
-    def _submit(self, block: Block) -> None:
-        self._writing_block = block
-        self._writing = self._writer.submit(self._write, block)
-
-    def _flush(self) -> None:
-        """Bring all rounds into the log."""
-        if self._rounds or self._last:
-            self._begin_block()
-        self._await_writing()
-
-    def _uris(self, events: Sequence[ev.Event]) -> set[str]:
-        released = [e.trials for e in events if isinstance(e, ev.CheckpointsReleased)]
-        checkpoints = [self.log.population.trial(t).checkpoint for ts in released for t in ts]
-        return {checkpoint.uri for checkpoint in checkpoints if checkpoint is not None}
-
-    def _uris_held(self) -> set[str]:
-        population = self.log.population
-        return {c.uri for t in population.held if (c := population.trial(t).checkpoint)}
-
-    def _mark_best(self) -> None:
-        best = self.log.population.best
-        checkpoint = None if best is None else self.log.population.trial(best).checkpoint
-        if checkpoint is not None:
-            self._new_best(checkpoint)
 
     # ------------------------------------------------------------------ evaluations, recovery
 
