@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heredity.errors import UsageError
@@ -52,6 +52,7 @@ def fresh(place: Path) -> Path:
     return folder
 
 
+@settings(max_examples=40)
 @given(tree=TREES, size=st.integers(1, 3000))
 def test_what_goes_in_comes_out(place: Path, tree: dict[str, bytes], size: int) -> None:
     source, target = fresh(place), fresh(place)
@@ -60,6 +61,7 @@ def test_what_goes_in_comes_out(place: Path, tree: dict[str, bytes], size: int) 
     assert read(target) == tree
 
 
+@settings(max_examples=40)
 @given(tree=TREES)
 def test_any_tar_reads_it(place: Path, tree: dict[str, bytes]) -> None:
     source = fresh(place)
@@ -150,6 +152,7 @@ def test_nothing_else_is_written(tmp_path: Path, kind: str) -> None:
     assert not any(path.is_symlink() for path in folder.rglob("*"))
 
 
+@settings(max_examples=40)
 @given(cut=st.integers(0, 5 * BLOCK))
 def test_a_stream_that_is_cut_short_is_refused(place: Path, cut: int) -> None:
     source, target = fresh(place), fresh(place)
@@ -159,6 +162,7 @@ def test_a_stream_that_is_cut_short_is_refused(place: Path, cut: int) -> None:
         unpack([whole[: min(cut, len(whole) - 2 * BLOCK)]], target, LIMIT_BYTES)
 
 
+@settings(max_examples=40)
 @given(at=st.integers(0, 147), to=st.integers(1, 255))
 def test_a_damaged_header_is_refused(place: Path, at: int, to: int) -> None:
     data = bytearray(one("name"))

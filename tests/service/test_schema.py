@@ -61,7 +61,7 @@ def test_no_request_makes_the_service_fail(
     operation = OPERATIONS[label]
     modes = schemathesis.GenerationMode
 
-    @settings(max_examples=25, phases=[Phase.generate])
+    @settings(max_examples=15, phases=[Phase.generate])
     @given(
         case=st.one_of(
             operation.as_strategy(generation_mode=modes.POSITIVE),
