@@ -135,6 +135,13 @@ def test_a_frame_without_pandas_says_what_to_install(
         result.frame()
 
 
+def test_its_events_are_those_of_the_log(tmp_path: Path) -> None:
+    told: list[ev.Event] = []
+    result = run(toy_study(tmp_path), on_event=told.append)
+    assert list(result.events) == told == list(hd.open(NAME, tmp_path).events)
+    assert isinstance(result.events[0], ev.StudyCreated)
+
+
 def test_a_result_shows_itself(result: hd.Result) -> None:
     assert repr(result) == "<Result of 'toy': ended, 24 trials ended>"
     assert (result.name, result.status) == (NAME, "ended")

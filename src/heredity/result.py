@@ -6,7 +6,7 @@ gives everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from heredity.analysis.schedule import Schedule, schedule
 from heredity.checkpoints.base import CheckpointStore
 from heredity.errors import CheckpointError, MissingExtra, NotFound, UsageError
+from heredity.evolution.events import Event
 from heredity.evolution.population import Population
 from heredity.evolution.state import Confirmation
 from heredity.evolution.trial import Checkpoint, Trial
@@ -22,6 +23,8 @@ from heredity.log import Log
 
 if TYPE_CHECKING:
     import pandas
+
+    from heredity.live.runners import Runners
 
 Load = Callable[[Trial, Path], Any]
 """Loads a trial's saved state from its folder, as something to use."""
@@ -127,8 +130,16 @@ class Result:
 
     @property
     def status(self) -> str:
-        """running, paused, stopping or ended. A study that no driver runs is "running" too."""
+        """running, paused, stopping or ended. One that nobody runs is "running" too: see
+        `runners`."""
         return str(self.population.status)
+
+    @property
+    def runners(self) -> Runners:
+        """Who runs it at this moment; false if nobody does."""
+        from heredity.live.runners import runners_of
+
+        return runners_of(self._log)
 
     @property
     def reason(self) -> str:
@@ -169,6 +180,11 @@ class Result:
     def trials(self) -> list[Trial]:
         """Every trial, in order of proposal."""
         return [self.population.trial(trial) for trial in range(len(self.population))]
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The whole log, in order; what each event means stands in `heredity.evolution.events`."""
+        return self._log.store.read(self.name)
 
     def schedule(self, trial: int | None = None) -> Schedule:
         """The hparams that trained a trial's weights, step by step; the best one's by default."""

@@ -21,6 +21,8 @@ SUMMARY_KEYS = {
     "name",
     "status",
     "reason",
+    "driver",
+    "workers",
     "objective",
     "population",
     "progress",
@@ -42,7 +44,23 @@ def test_ls_lists_every_study_oldest_first(storage: Path, call: Call) -> None:
     assert [study["name"] for study in listed] == ["climb", "another"]
     assert all(set(study) == SUMMARY_KEYS for study in listed)
     shown = call("ls", "--storage", storage).stdout.splitlines()
-    assert [line.split()[:2] for line in shown[1:]] == [["climb", "ended"], ["another", "running"]]
+    assert shown[1].split()[:2] == ["climb", "ended"]
+    assert "another  running (nobody)" in shown[2]
+
+
+def test_a_study_that_nobody_runs_is_told_from_one_that_runs(storage: Path, call: Call) -> None:
+    climb(storage, "another").inject({"rate": 0.5, "shape": "round"})
+    told = parsed(call("status", "another", "--storage", storage, "--json"))
+    assert (told["status"], told["driver"], told["workers"]) == ("running", None, [])
+    assert "nobody runs it now" in call("status", "another", "--storage", storage).stdout
+    store = open_store(storage)
+    with store.lock("another"):
+        told = parsed(call("status", "another", "--storage", storage, "--json"))
+        shown = call("status", "another", "--storage", storage).stdout
+    store.close()
+    assert str(os.getpid()) in told["driver"]
+    assert shown.startswith(f"another  running ({told['driver']})")
+    assert "nobody" not in shown
 
 
 def test_status_tells_how_each_member_stands(ran: Path, call: Call) -> None:

@@ -8,6 +8,7 @@ from heredity.evolution.budget import Finals, Limit, Steps
 from heredity.evolution.pbt import PBT
 from heredity.evolution.trial import Trial
 from heredity.live.facts import Facts, facts_of
+from heredity.live.runners import Runners
 from heredity.testing.play import NO_FINALS, Mishap, Play
 from heredity.testing.toys import quadratic
 
@@ -23,6 +24,7 @@ def facts_after(
     mishaps: Callable[[Trial], Mishap | None] = lambda trial: None,
     seconds: float = 0.0,
     finals: Finals = NO_FINALS,
+    runners: Runners | None = None,
 ) -> Facts:
     """How a toy study stands after so many trials have arrived and more were started."""
     toy = quadratic()
@@ -32,4 +34,4 @@ def facts_after(
         play.turn()
     play.decide()
     play.launch()
-    return facts_of("toy", play.population, seconds)
+    return facts_of("toy", play.population, seconds, runners)

@@ -19,6 +19,7 @@ from heredity.cli.studies import FOLDER, AsJson, Storage, StudyName, names, open
 from heredity.errors import UsageError
 
 if TYPE_CHECKING:
+    from heredity.evolution.events import Event
     from heredity.evolution.trial import Trial
     from heredity.live.facts import Facts
     from heredity.result import Result
@@ -36,7 +37,13 @@ def ls(storage: Storage = FOLDER, as_json: AsJson = False) -> None:
         say(f"there are no studies in {shown(storage)!r} yet; `heredity demo` makes one")
     else:
         rows = [
-            (f.name, str(f.population.status), f.progress.text, number(f.best_score)) for f in known
+            (
+                f.name,
+                f"{f.population.status} {f.by}".rstrip(),
+                f.progress.text,
+                number(f.best_score),
+            )
+            for f in known
         ]
         print_table(("study", "status", "progress", "best"), rows)
 
@@ -165,19 +172,16 @@ def export(
         if as_csv:
             _write_csv(opened(name, storage).trials, file)
         else:
-            for line in _lines(name, storage):
+            for line in _lines(opened(name, storage).events):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _lines(name: str, storage: str) -> Iterator[dict[str, Any]]:
-    from heredity.stores import open_store
+def _lines(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     from heredity.stores.codec import encode
 
-    store = open_store(storage, read_only=True)
-    for seq, event in enumerate(store.read(name), 1):
+    for seq, event in enumerate(events, 1):
         kind, format_, text = encode(event)
         yield {"seq": seq, "type": kind, "format": format_, "event": json.loads(text)}
-    store.close()
 
 
 def _write_csv(records: Iterable[Trial], file: TextIO) -> None:
@@ -212,4 +216,4 @@ def _written(out: Path | None) -> Iterator[TextIO]:
 def _facts(result: Result) -> Facts:
     from heredity.live.facts import facts_of
 
-    return facts_of(result.name, result.population, result.seconds)
+    return facts_of(result.name, result.population, result.seconds, result.runners)

@@ -20,11 +20,14 @@ def study(facts: Facts) -> dict[str, Any]:
 def summary(facts: Facts) -> dict[str, Any]:
     """How a study stands."""
     p = facts.population
+    runners = facts.runners
     direction = "maximize" if p.signs[0] > 0 else "minimize"
     return {
         "name": facts.name,
         "status": p.status,
         "reason": p.reason,
+        "driver": runners.driver if runners else None,
+        "workers": list(runners.workers) if runners else [],
         "objective": {"name": p.names[0], "direction": direction},
         "population": p.lanes,
         "progress": facts.progress.fraction,

@@ -13,6 +13,7 @@ import numpy as np
 
 from heredity.evolution.budget import Limit, Seconds, Steps, Target, Trials
 from heredity.evolution.population import Population
+from heredity.live.runners import Runners
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Facts:
-    """How a study stands."""
+    """How a study stands; `runners` is None where nobody looked who runs it."""
 
     name: str
     population: Population
     progress: Progress
+    runners: Runners | None = None
+
+    @property
+    def by(self) -> str:
+        """Of a study that is to run, who runs it, in parentheses; empty where nobody looked."""
+        goes_on = self.population.status in ("running", "stopping")
+        return f"({self.runners})" if self.runners is not None and goes_on else ""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it is to run and nobody runs it."""
+        return bool(self.by) and not self.runners
 
     @cached_property
     def best(self) -> int | None:
@@ -139,9 +152,11 @@ class Facts:
         return self.population.status == "ended" or self.progress.fraction == 1.0
 
 
-def facts_of(name: str, population: Population, seconds: float) -> Facts:
+def facts_of(
+    name: str, population: Population, seconds: float, runners: Runners | None = None
+) -> Facts:
     """How the study `name` stands after drivers have been alive for `seconds`."""
-    return Facts(name, population, progress(population, seconds))
+    return Facts(name, population, progress(population, seconds), runners)
 
 
 def progress(population: Population, seconds: float) -> Progress:

@@ -51,6 +51,7 @@ def headline(facts: Facts, left_s: float | None, width: int) -> Text:
     """The study's name and status at the left, how far it is at the right."""
     p = facts.population
     status = "measuring the finalists again" if _in_finals(facts) else str(p.status)
+    status = f"{status} {facts.by}".rstrip()
     status = f"{status}: {p.reason}" if p.reason else status
     right = facts.progress.text
     if left_s is not None and p.status == "running" and not _in_finals(facts):
@@ -103,12 +104,15 @@ def tallies(facts: Facts, width: int) -> list[Text]:
 
 
 def _remarks(facts: Facts, width: int) -> list[Text]:
-    """The last failure, while nothing has finished since."""
-    failures = facts.population.failures_in_a_row
-    if not failures:
-        return []
-    last = failures[-1]
-    return [Text(_cut(f"trial {last.trial} failed: {last.error.splitlines()[0]}", width), "red")]
+    """That nobody runs it, and the last failure while nothing has finished since."""
+    remarks = []
+    if facts.abandoned:
+        text = "nobody runs it now: start its command again, and it goes on"
+        remarks.append(Text(_cut(text, width), "yellow"))
+    if failures := facts.population.failures_in_a_row:
+        text = f"trial {failures[-1].trial} failed: {failures[-1].error.splitlines()[0]}"
+        remarks.append(Text(_cut(text, width), "red"))
+    return remarks
 
 
 # ---------------------------------------------------------------------- the table
