@@ -34,7 +34,8 @@ def confirmed(result: Result) -> str:
     """The second measurement in words."""
     again = result.best.confirmation
     if again is None:
-        return "not yet: finalists are measured again at the end"
+        again_at_the_end = "not yet: finalists are measured again at the end"
+        return "no: nothing was measured again" if result.status == "ended" else again_at_the_end
     std = again.metrics.get(f"{result.population.names[0]}_std")
     each = "" if std is None else f", each ± {std:.2g}"
     return f"{number(again.score)} (mean of {again.evaluations} fresh evaluations{each})"
