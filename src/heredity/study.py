@@ -23,6 +23,7 @@ from heredity.settings import Live, Settings
 from heredity.space import Space
 from heredity.trainables.command import Command
 from heredity.trainables.function import as_trainable
+from heredity.trainables.ramps import require_ramps
 from heredity.trainables.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class Study:
             may be raised at any run.
         algorithm: `hd.PBT()` or another.
         name: the study's name within its storage.
-        storage: a folder, which holds the log and the checkpoints; ":memory:" for a study that
-            ends with this object.
+        storage: a folder, which holds the log and the checkpoints;
+            "postgresql://user@host/database" for a log on a server, with the checkpoints below
+            the folder `runs`; ":memory:" for a study that ends with this object.
         seed: of all randomness.
         initial: known good hparams for the first members; what they leave out is sampled.
         sampling: "independent", or "sobol" for a low-discrepancy first population (needs scipy).
@@ -108,6 +110,8 @@ class Study:
         if isinstance(trainable, Command):
             trainable.check(space.names, self.definition.objectives[0].name)
             final_evaluations = final_evaluations if trainable.evaluate is not None else 0
+        if getattr(self.definition.algorithm, "ramp", 0.0):
+            require_ramps(trainable, self.definition.trainable)
         self.make = make or _single(self.vector, self.definition)
         self.settings = Settings(
             keep, Finals(finalists, final_evaluations), trial_timeout_s, disk_limit_bytes

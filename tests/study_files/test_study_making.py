@@ -16,6 +16,9 @@ from study_files.written import GOOD, SMALL, refused, toml, written
 
 SMALL_HPARAM = next(line for line in SMALL.splitlines(True) if line.startswith("lr"))
 
+OF_A_CLASS = 'trainable = "toys:Toy"\n' + SMALL[: SMALL.index("[command]")]
+"""The same study of a class, which can do what a command cannot, such as ramps."""
+
 REFUSALS = {
     "a name that is none": ("digits", "two words", "line 2", "letters, digits"),
     "an hparam's prior": ("low = 1e-4", "low = 0.0", "line 12", "space.lr: LogUniform"),
@@ -55,14 +58,23 @@ def test_what_a_class_refuses_is_told_with_its_line(name: str, tmp_path: Path) -
 def test_any_space_and_algorithm_can_be_written(space: hd.Space, algorithm: hd.Algorithm) -> None:
     """Whatever describes itself as JSON, in a study's definition, has its words in study files."""
     described = describe(space)["items"]
-    text = SMALL.replace(SMALL_HPARAM, "").replace("train {lr}", "train")
+    text = OF_A_CLASS.replace(SMALL_HPARAM, "")
     text = text.replace(
         "[budget]", "".join(f"{n} = {toml(p)}\n" for n, p in described) + "[budget]"
     )
     text = text.replace("interval", f"algorithm = {toml(describe(algorithm))}\ninterval")
-    study = study_in(text + "reads_json = true\n")
+    study = study_in(text)
     assert study.definition.space == space
     assert study.definition.algorithm == algorithm
+
+
+def test_a_ramp_that_a_command_cannot_take_is_told_with_its_line(tmp_path: Path) -> None:
+    ramps = SMALL.replace("[space]", '[algorithm]\ntype = "PBT"\nramp = 0.5\n[space]')
+    line = ramps[: ramps.index("ramp =")].count("\n") + 1
+    said = refused(tmp_path, ramps)
+    assert said.startswith(
+        f"line {line}: ramp is not 0, but a command gets its hparams when it starts"
+    )
 
 
 def test_a_choice_may_be_called_none() -> None:
@@ -89,7 +101,7 @@ def test_a_choice_may_be_called_none() -> None:
 )
 def test_every_algorithm_can_be_written(algorithm: hd.Algorithm) -> None:
     objectives = 'objective = ["minimize loss", "maximize size"]\npopulation = 8\n'
-    text = SMALL.replace('objective = "minimize loss"\n', objectives)
+    text = OF_A_CLASS.replace('objective = "minimize loss"\n', objectives)
     study = study_in(f"algorithm = {toml(describe(algorithm))}\n{text}")
     assert study.definition.algorithm == algorithm
 
