@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,15 @@ def test_what_is_known_of_code() -> None:
     assert facts["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert facts["heredity"] == hd.__version__
     assert {"python", "numpy"} <= facts.keys()
+
+
+def test_a_command_is_known_by_its_words() -> None:
+    command = hd.Command("./train --lr {lr} --out {save} [--from {restore}]", step=r"epoch (\d+)")
+    facts = code_facts(command)
+    assert facts["trainable"] == "Command"
+    assert hd.Command.from_json(json.loads(facts["command"])) == command
+    assert "sha256" not in facts
+    assert "command" not in code_facts(Toy)
 
 
 def _step(*arguments: Any) -> Any: ...

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
+import json
 import platform
 import subprocess
 import sys
@@ -19,14 +20,17 @@ from typing import Any
 from heredity.errors import DefinitionMismatch
 from heredity.evolution.definition import Definition
 from heredity.executors.program import as_vector
+from heredity.trainables.command import Command
 
 PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
 """Packages whose versions are recorded when they are imported, or always for the first two."""
 
 
 def code_facts(source: Any) -> dict[str, str]:
-    """What is known of the code: name, hash of its file, git revision, versions."""
+    """What is known of the code: name, a command's words, hash of the file, git, versions."""
     facts = {"trainable": getattr(source, "__qualname__", type(source).__name__)}
+    if isinstance(source, Command):
+        facts["command"] = json.dumps(source.as_json())
     facts["python"] = platform.python_version()
     for package in PACKAGES:
         if package in ("heredity", "numpy") or package.replace("-", "_") in sys.modules:

@@ -11,7 +11,12 @@ from heredity.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from heredity.result import Result
 
-Storage = Annotated[str, typer.Option("--storage", help="The folder that holds the studies.")]
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage", help="The folder that holds the studies, or postgresql://user@host/database."
+    ),
+]
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="May be left out if there is only one.")
 ]
@@ -21,7 +26,7 @@ FOLDER = "runs"
 
 
 def names(storage: str) -> list[str]:
-    """All studies of a storage folder, oldest first. `NotFound` where there is no such folder."""
+    """All studies of a storage, oldest first. `NotFound` where there is none."""
     from heredity.stores import open_store
 
     store = open_store(storage, read_only=True)

@@ -28,6 +28,7 @@ from heredity.evolution.random_search import RandomSearch
 from heredity.result import Result
 from heredity.settings import Live
 from heredity.space import LogUniform, Space, Uniform
+from heredity.stores import shown
 from heredity.study import Study
 from heredity.study import open as open_study
 from heredity.tidy import remove
@@ -135,7 +136,7 @@ def _earlier(study: Study) -> Result | None:
         return None
     if set(Definition.from_json(found.population.definition).space) != set(SPACE):
         raise UsageError(
-            f"{str(study.storage)!r} holds a study {study.name!r} that is not the demo's: choose "
+            f"{shown(study.storage)!r} holds a study {study.name!r} that is not the demo's: choose "
             f"another folder with --storage"
         )
     return found
