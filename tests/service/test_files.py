@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ from test_archive import HOSTILE, one
 
 from heredity.checkpoints.local import LocalCheckpoints
 from heredity.checkpoints.manifest import describe_files
+from heredity.errors import UsageError
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Task
 from heredity.service.archive import pack
@@ -173,6 +176,19 @@ def test_a_report_of_another_checkpoint_is_refused(
     wrong = Checkpoint(saved.uri, saved.size_bytes, "0" * 64)
     with pytest.raises(Exception, match="not the one reported"):
         client.complete("toy", "a", Completed(0, 0, 5, {"loss": 0.5}, wrong, 1.0))
+
+
+def test_a_report_of_what_lies_elsewhere_is_refused(
+    service: Served, client: Client, task: Task, folder: Path, digest: str
+) -> None:
+    """Another trial's checkpoint, and one beside the study: both are there, and undamaged."""
+    saved = client.save("toy", "0-0", digest, lambda: pack(folder))
+    shutil.copytree(service.storage / "toy" / "checkpoints" / "0-0", service.storage / "1-0")
+    [other] = client.suggest("toy", "b").tasks
+    for uri in ("0-0", "../../1-0", str(service.storage / "1-0")):
+        report = Completed(other.trial.id, 0, 5, {"loss": 0.5}, replace(saved, uri=uri), 1.0)
+        with pytest.raises(UsageError, match="is not where"):
+            client.complete("toy", "b", report)
 
 
 def test_a_stream_that_breaks_off_leaves_nothing(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from served import Served, begin, served
 
@@ -163,6 +164,24 @@ def test_a_service_that_stays_away_is_given_up(tmp_path: Path) -> None:
     assert "nothing is lost" in "".join(caught.value.__notes__)
     assert len([text for text in said if "trying again" in text]) == 1
     assert clock() > 100
+
+
+def test_a_service_that_is_away_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    asked: list[httpx.Request] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise httpx.ConnectError("refused")
+
+    clock = FakeClock()
+    client = Client("http://127.0.0.1:1", transport=httpx.MockTransport(refuse))
+    with worker(client, tmp_path, clock=clock) as puller:
+        for _ in range(3):
+            puller._talk()
+        assert len(asked) == 1
+        clock.advance(1.0)
+        puller._talk()
+        assert len(asked) == 2
 
 
 def test_it_waits_longer_each_time_and_begins_anew() -> None:
