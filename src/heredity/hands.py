@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from heredity.describe import rebuild
-from heredity.errors import NotFound, SpaceError, UsageError
+from heredity.errors import Conflict, NotFound, SpaceError, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.evolution.transitions import STUDY
@@ -85,15 +85,26 @@ def change_bounds(log: Log, name: str, low: float, high: float) -> None:
     log.append_after_others(event)
 
 
-def inject(log: Log, hparams: Mapping[str, Any], weights_from: int | None = None) -> None:
+def inject(
+    log: Log,
+    hparams: Mapping[str, Any],
+    weights_from: int | None = None,
+    number: int | None = None,
+) -> None:
     """Ask for a trial with these hparams: the weakest of the next members to start carries it out.
 
     Args:
         hparams: complete; outside the prior is fine, outside the bounds is not.
         weights_from: the trial whose weights it begins from; None is from scratch.
+        number: what the injection's number must be, the study's next one; `Conflict` if another
+            person was first. None takes whichever is next.
     """
 
     def event(population: Population) -> list[ev.Event]:
+        if number not in (None, population.next_injection()):
+            raise Conflict(
+                f"injection {number} is another one; the next is {population.next_injection()}"
+            )
         checked = bounded(space_of(log), population).check(hparams)
         if weights_from is not None:
             _require_checkpoint(population, weights_from)

@@ -67,7 +67,10 @@ class Worker:
             client = Client(self.url, self.token, patience_s=self.patience_s)
             opened.callback(client.close)
             name = self.name or opened.enter_context(own_name(self.url))
-            for each in [study] if study else client.studies():
+            there = [study] if study else client.studies()
+            if not there:
+                self.say(f"{self.url} serves no study yet: start it as `heredity serve study.toml`")
+            for each in there:
                 if client.summary(each).status != "ended" and self._work(client, each, name):
                     return
 

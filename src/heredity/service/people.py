@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from heredity import hands
-from heredity.errors import Conflict
 from heredity.evolution.population import Population
 from heredity.log import Log
 from heredity.service.reading import studies_of
@@ -97,12 +96,8 @@ async def inject(
     """
 
     def injected(log: Log) -> None:
-        if log.population.next_injection() == number:
-            hands.inject(log, injection.hparams, injection.weights_from)
-        elif not _is_known(log.population, number, injection):
-            raise Conflict(
-                f"injection {number} is another one; the next is {log.population.next_injection()}"
-            )
+        if not _is_known(log.population, number, injection):
+            hands.inject(log, injection.hparams, injection.weights_from, number)
 
     return await _done(request, study, injected)
 
