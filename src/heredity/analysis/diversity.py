@@ -47,7 +47,7 @@ def diversity(records: Records, steps: Ids | None = None) -> Diversity:
 def _spread(records: Records, codes: Floats) -> Floats:
     if not len(codes):
         return np.full(codes.shape[1], np.nan)
-    spread: Floats = codes.std(axis=0)
+    spread: Floats = (codes - codes[0]).std(axis=0)  # of equal values exactly 0
     for column, parameter in enumerate(records.space.values()):
         if isinstance(parameter, Categorical) and not parameter.single:
             spread[column] = _entropy(codes[:, column]) / np.log(len(parameter.choices))
