@@ -25,7 +25,7 @@ steps in its budget, members may exploit after every round."""
 
 
 WARM_UPS = 2
-"""Rounds that are not counted: the first compiles, the second compiles the take-overs."""
+"""Rounds that are not counted: the first takes nobody over, the second is the first that may."""
 
 
 class Watch:

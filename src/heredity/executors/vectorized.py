@@ -39,7 +39,8 @@ class Vectorized:
     """Train the whole population as one program on one device, or on several.
 
     Attributes:
-        chunk: how many members train at once: "auto" takes as many as the device's memory holds.
+        chunk: how many members train at once: "auto" takes as many as the device's memory holds, on
+            a CPU as many as its cache holds.
         devices: how many devices the population is spread over; None is one.
         block: rounds between checkpoints; by default as many as take about five seconds.
     """
