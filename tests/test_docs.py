@@ -31,7 +31,7 @@ def test_docstring_examples_hold(name: str) -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize(("block", "hparam"), [(0, "batch_size"), (2, "b1")], ids=["torch", "jax"])
+@pytest.mark.parametrize(("block", "hparam"), [(0, "batch_size"), (3, "b1")], ids=["torch", "jax"])
 def test_the_readmes_models_train(block: int, hparam: str, tmp_path: Path) -> None:
     """The thirty lines, as a newcomer saves and runs them."""
     script = tmp_path / "digits.py"
@@ -73,6 +73,33 @@ if __name__ == "__main__":
     assert float(run.stdout) < 25
 
 
+def test_the_readmes_program_is_run(tmp_path: Path) -> None:
+    """With a program that takes those flags, saves there, and prints that line."""
+    (tmp_path / "train.py").write_text(
+        """
+import argparse, pathlib
+flags = argparse.ArgumentParser()
+for name in ("--lr", "--epochs", "--out", "--resume"):
+    flags.add_argument(name)
+given = flags.parse_args()
+epoch, x = map(float, pathlib.Path(given.resume).read_text().split()) if given.resume else (0, 5.0)
+for _ in range(int(given.epochs) - int(epoch)):
+    x -= min(float(given.lr), 0.1) * 2 * x
+pathlib.Path(given.out, "last.pt").write_text(f"{given.epochs} {x}")
+print(f"val accuracy {1 / (1 + x * x):.6f}")
+"""
+    )
+    block = BLOCKS[2].replace('"python train', '"{python} train').replace("Steps(100)", "Steps(10)")
+    (tmp_path / "study.py").write_text(block)
+    run = subprocess.run(
+        [sys.executable, "study.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    result = heredity.open("program", tmp_path / "runs")
+    assert result.status == "ended"
+    assert result.best.checkpoint.joinpath("last.pt").read_text().startswith("10 ")
+
+
 def test_the_guides_code_runs(tmp_path: Path) -> None:
     """Its blocks, one after the other: later ones use what earlier ones made."""
     guide = (ROOT / "docs" / "guide.md").read_text()
@@ -87,7 +114,7 @@ def test_the_guides_code_runs(tmp_path: Path) -> None:
 
 
 def test_the_readme_has_all_its_blocks_tested() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.parametrize(
