@@ -23,7 +23,8 @@ class Curve(ABC):
     @property
     @abstractmethod
     def numbers(self) -> int:
-        """How many numbers of it are free, and so taken from what it is fitted to."""
+        """How many numbers of it are free, and so taken from what it is fitted to: the price of a
+        closer fit."""
 
     @abstractmethod
     def at(self, steps: Floats) -> NDArray[Any]:
@@ -56,7 +57,11 @@ class Constant(Curve):
 @final
 @dataclass(frozen=True)
 class Step(Curve):
-    """Levels: the first until `edges[0]`, the next from there until `edges[1]`, and so on."""
+    """Levels: the first until `edges[0]`, the next from there until `edges[1]`, and so on.
+
+    A place to change is the best of many, so that each edge counts as two numbers: Zhang and
+    Siegmund (2007).
+    """
 
     levels: tuple[Any, ...]
     edges: tuple[int, ...]
@@ -65,7 +70,7 @@ class Step(Curve):
 
     @property
     def numbers(self) -> int:
-        return len(self.levels) + len(self.edges)
+        return len(self.levels) + 2 * len(self.edges)
 
     def at(self, steps: Floats) -> NDArray[Any]:
         levels = np.array(self.levels, dtype=object)

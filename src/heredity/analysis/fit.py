@@ -8,9 +8,9 @@ segment is a trial, and so a chance to change. It knows a schedule and the space
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from heredity.analysis.curves import Constant, Cosine, Curve, Exponential, Linear, Ramp, Step
 from heredity.analysis.records import Floats
-from heredity.analysis.schedule import Schedule
+from heredity.analysis.schedule import Schedule, Segment
 from heredity.errors import UsageError
 from heredity.space import Space
 from heredity.space.numeric import Numeric
@@ -71,10 +71,11 @@ def fits(schedule: Schedule, space: Space) -> dict[str, list[Fit]]:
     What a shape explains says how close it comes, not how well it would train: neighbouring trials
     are not independent, and one lineage is one draw. Raises `UsageError` for an empty schedule.
     """
-    if not len(schedule):
-        raise UsageError("there is nothing to fit: the schedule has no segments")
+    segments = [segment for segment in schedule if segment.stop > segment.start]
+    if not segments:
+        raise UsageError("there is nothing to fit: the schedule has no steps")
     return {
-        name: _ranked(name, _Series(schedule, name, parameter))
+        name: _ranked(name, _Series(segments, name, parameter))
         for name, parameter in space.items()
         if isinstance(parameter, (Numeric, Ordinal))
     }
@@ -83,8 +84,9 @@ def fits(schedule: Schedule, space: Space) -> dict[str, list[Fit]]:
 class _Series:
     """The schedule of one hparam as points with weights, on the parameter's scale."""
 
-    def __init__(self, schedule: Schedule, name: str, parameter: Numeric | Ordinal) -> None:
-        segments = schedule.segments
+    def __init__(
+        self, segments: Sequence[Segment], name: str, parameter: Numeric | Ordinal
+    ) -> None:
         self.parameter = parameter
         self.stop = segments[-1].stop
         self.starts = [segment.start for segment in segments]
@@ -101,7 +103,7 @@ class _Series:
         """Values on the parameter's scale."""
         p = self.parameter
         scale = p.axis.warp if isinstance(p, Numeric) else p.encode
-        return np.array([scale(value) for value in values], dtype=float)
+        return np.array([scale(value) for value in values], dtype=np.float64)
 
     def level(self, point: float) -> Any:
         """The value at a point of the scale, one that the hparam can have."""
@@ -121,7 +123,8 @@ class _Series:
         values = curve.at(self.middles)
         if isinstance(self.parameter, Numeric):
             values = np.clip(values.astype(float), *_inner(self.parameter.axis.domain))
-        return np.sqrt(self.weights) * (self.scaled(values) - self.points)
+        residuals: Floats = np.sqrt(self.weights) * (self.scaled(values) - self.points)
+        return residuals
 
 
 def _inner(domain: tuple[float, float]) -> tuple[float, float]:
@@ -132,6 +135,163 @@ def _inner(domain: tuple[float, float]) -> tuple[float, float]:
 
 def _ranked(name: str, series: _Series) -> list[Fit]:
     if np.ptp(series.points) == 0:
-        return [Fit(Constant(series.values[0]), 1.0, -math.inf, _line(name, series, series.level))]
-    found = [_fit(name, series, curve) for curve in _curves(series)]
-    return sorted(found, key=lambda fit: fit.bic)
+        return [_fit(name, series, Constant(series.values[0]))]
+    enough = [c for c in _curves(series) if _affordable(c, series)]
+    best: dict[str, Fit] = {}
+    for fit in sorted((_fit(name, series, curve) for curve in enough), key=lambda fit: fit.bic):
+        best.setdefault(fit.shape, fit)
+    return list(best.values())
+
+
+def _affordable(curve: Curve, series: _Series) -> bool:
+    return curve.numbers == 1 or len(series) >= SEGMENTS_PER_NUMBER * curve.numbers
+
+
+def _curves(series: _Series) -> Iterator[Curve]:
+    yield Constant(series.level(series.mean))
+    yield from _steps(series)
+    if isinstance(series.parameter, Numeric):
+        yield from _ramps(series, series.parameter)
+
+
+def _fit(name: str, series: _Series, curve: Curve) -> Fit:
+    squares = float(np.sum(series.residuals(curve) ** 2))
+    left = squares / series.variance if series.variance else 0.0
+    n = len(series)
+    bic = n * math.log(max(left, _NOTHING)) + curve.numbers * math.log(n)
+    whole = isinstance(series.parameter, Numeric) and series.parameter.margin
+    code = f"round({curve.code})" if whole and isinstance(curve, Ramp) else curve.code
+    return Fit(curve, max(0.0, 1.0 - left), bic, f"{name} = {code}")
+
+
+# Steps -------------------------------------------------------------------------------------------
+
+
+def _steps(series: _Series) -> Iterator[Step]:
+    """The best with one change of level, with two, and so on.
+
+    Exact, by dynamic programming over the segments: Fisher (1958), "On grouping for maximum
+    homogeneity".
+    """
+    n = len(series)
+    cuts = np.unique(np.linspace(0, n, min(n, MOST_CUTS) + 1).round().astype(int))
+    cost = _costs(series, cuts)
+    best, choices = cost[0], []
+    for changes in range(1, min(MOST_CHANGES, len(cuts) - 2) + 1):
+        ways = best[:, None] + cost
+        choices.append(ways.argmin(axis=0))
+        best = ways.min(axis=0)
+        yield _step(series, cuts[_path(choices, changes)])
+
+
+def _costs(series: _Series, cuts: NDArray[Any]) -> Floats:
+    """The weighted squares about their mean of the segments from one cut to another."""
+    w, y = series.weights, series.points - series.mean
+    s0, s1, s2 = (np.concatenate([[0.0], np.cumsum(w * y**k)])[cuts] for k in range(3))
+    weight, total, squares = (s[None, :] - s[:, None] for s in (s0, s1, s2))
+    forward = np.triu(np.ones(weight.shape, dtype=bool), k=1)
+    cost = squares - total**2 / np.where(forward, weight, 1.0)
+    known: Floats = np.where(forward, np.maximum(cost, 0.0), np.inf)
+    return known
+
+
+def _path(choices: list[NDArray[Any]], changes: int) -> list[int]:
+    """The cuts that were chosen, from the end back to the beginning."""
+    at, path = -1, []
+    for choice in reversed(choices[:changes]):
+        at = int(choice[at])
+        path.append(at)
+    return path[::-1]
+
+
+def _step(series: _Series, cuts: NDArray[Any]) -> Step:
+    parts = zip(np.split(series.weights, cuts), np.split(series.points, cuts), strict=True)
+    levels = tuple(series.level(float(w @ y / w.sum())) for w, y in parts)
+    return Step(levels, tuple(series.starts[cut] for cut in cuts))
+
+
+# Ramps -------------------------------------------------------------------------------------------
+
+
+def _ramps(series: _Series, parameter: Numeric) -> Iterator[Ramp]:
+    axis = parameter.axis
+    within = axis.warp(parameter.bounds[0]), axis.warp(parameter.bounds[1])
+    for shape in (Linear, Cosine):
+        yield _ramp(series, shape, series.points, within, axis.unwarp)
+    side, origin = _side(parameter), parameter.origin
+    distances = side * (np.array(series.values, dtype=float) - origin)
+    if (distances > 0).all():
+        yield _exponential(series, parameter, distances)
+
+
+def _side(parameter: Numeric) -> float:
+    """On which side of the parameter's origin its values are: above 0, or below 1."""
+    return -1.0 if parameter.origin else 1.0
+
+
+def _exponential(series: _Series, parameter: Numeric, distances: Floats) -> Ramp:
+    side, origin = _side(parameter), parameter.origin
+    nearest, farthest = sorted(side * (bound - origin) for bound in parameter.bounds)
+    if nearest <= 0:  # the origin itself is allowed, and has no logarithm
+        nearest = distances.min() ** 2 / distances.max()
+    within = math.log(nearest), math.log(farthest)
+
+    def value(log: float) -> float:
+        return origin + side * math.exp(log)
+
+    shape = partial(Exponential, origin=origin)
+    return _ramp(series, shape, np.log(distances), within, value)
+
+
+def _ramp(
+    series: _Series,
+    shape: Callable[[float, float, int], Ramp],
+    points: Floats,
+    within: tuple[float, float],
+    value: Callable[[float], float],
+) -> Ramp:
+    """The ramp of least squares. Its ends are sought on the scale of `points`, from which `value`
+    leads back, and `within` two of it."""
+
+    def curve(ends: Floats) -> Ramp:
+        return shape(value(float(ends[0])), value(float(ends[1])), series.stop)
+
+    roots, s = np.sqrt(series.weights), series.middles / series.stop
+    design = roots[:, None] * np.stack([1 - s, s], axis=1)
+    start = np.linalg.lstsq(design, roots * points)[0]
+    return curve(_least_squares(lambda ends: series.residuals(curve(ends)), start, *within))
+
+
+def _least_squares(
+    residuals: Callable[[Floats], Floats], start: Floats, low: float, high: float
+) -> Floats:
+    """Where the squares of the residuals add up to least, all coordinates from `low` to `high`.
+
+    Marquardt's method (1963): Gauss and Newton's, with shorter steps where these do not help.
+    """
+    at = np.clip(start, low, high)
+    r, damping = residuals(at), 1e-3
+    for _ in range(100):
+        slopes = _slopes(residuals, at, (high - low) * 1e-6)
+        curvature = slopes.T @ slopes
+        damped = curvature + damping * np.diag(curvature.diagonal() + curvature.trace() * 1e-9)
+        there = np.clip(at - np.linalg.solve(damped, slopes.T @ r), low, high)
+        new = residuals(there)
+        gain = r @ r - new @ new
+        if gain <= 0:
+            damping *= 10
+            if damping > 1e6:
+                break
+            continue
+        at, r, damping = there, new, damping / 10
+        if gain <= 1e-12 * (new @ new):
+            break
+    return at
+
+
+def _slopes(residuals: Callable[[Floats], Floats], at: Floats, by: float) -> Floats:
+    """The derivative of the residuals in each coordinate, of shape (residuals, coordinates)."""
+    return np.stack(
+        [(residuals(at + step) - residuals(at - step)) / (2 * by) for step in by * np.eye(len(at))],
+        axis=1,
+    )

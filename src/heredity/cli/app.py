@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heredity.cli import reading, running, serving, steering, study_files, tidying
+from heredity.cli import reading, running, schedules, serving, steering, study_files, tidying
 from heredity.cli.output import INTERRUPTED, say
 from heredity.errors import HeredityError, TrainingError
 
@@ -52,6 +52,8 @@ for command in (
     reading.logs,
     reading.schedule,
     reading.export,
+    schedules.export_schedule,
+    schedules.fit_schedule,
     steering.pause,
     steering.resume,
     steering.stop,
