@@ -13,6 +13,8 @@ from cli.climbing import Call
 from heredity.cli import reading
 
 READING = ("ls", "status", "best", "trials", "logs", "schedule", "export")
+STEERING = ("pause", "resume", "stop", "inject", "pin", "unpin", "bounds")
+FILES = ("init", "check", "schema")
 
 
 def test_the_version(call: Call) -> None:
@@ -21,7 +23,7 @@ def test_the_version(call: Call) -> None:
 
 def test_help_names_every_command(call: Call) -> None:
     shown = call("--help").stdout
-    for command in ("demo", "run", *READING, "gc", "rm"):
+    for command in ("demo", "run", *READING, *STEERING, *FILES, "serve", "worker", "gc", "rm"):
         assert f"\n  {command} " in shown
 
 
@@ -42,3 +44,22 @@ def test_the_console_script_ends_with_the_errors_exit_code(tmp_path: Path) -> No
     assert done.returncode == 4
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("run", "run [OPTIONS] FILE"),
+        ("status", "status [OPTIONS] [STUDY]"),
+        ("logs", "logs [OPTIONS] [STUDY] TRIAL"),
+        ("inject", "inject [OPTIONS] STUDY NAME=VALUE…"),
+        ("bounds", "bounds [OPTIONS] STUDY HPARAM LOW HIGH"),
+        ("ls", "ls [OPTIONS]"),
+    ],
+)
+def test_usage_is_what_may_be_typed(command: str, usage: str, call: Call) -> None:
+    assert call(command, "--help").stdout.splitlines()[0] == f"Usage: root {usage}"
+
+
+def test_what_a_command_does_is_told_to_the_end(call: Call) -> None:
+    assert "..." not in call("--help").stdout.replace("[ARGS]...", "")

@@ -39,7 +39,9 @@ def test_pause_resume_and_stop(begun: Path, call: Call) -> None:
     resumed = call("resume", "climb", "--storage", begun)
     assert "start its command again" in resumed.stderr, "nobody runs it"
     assert last(begun) == ev.StudyResumed()
-    assert call("stop", "climb", "--storage", begun).exit_code == 0
+    stopped = call("stop", "climb", "--storage", begun)
+    assert stopped.exit_code == 0
+    assert "start its command again" in stopped.stderr
     assert last(begun) == ev.StudyStopRequested("stopped by a person")
     assert climb(begun).run(hd.Inline(), live="off").status == "ended"
 
@@ -49,6 +51,7 @@ def test_nothing_is_said_of_starting_again_while_somebody_runs_it(begun: Path, c
     store = open_store(begun)
     with store.lock("climb"):
         assert "again" not in call("resume", "--storage", begun).stderr
+        assert "again" not in call("stop", "--storage", begun).stderr
     store.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from heredity.cli import reading, running, schedules, serving, steering, study_files, tidying
 from heredity.cli.output import INTERRUPTED, say
@@ -26,6 +26,17 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             say("stopped at once; run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
+
+
+class Plain(TyperCommand):
+    """A command whose help shows its arguments as their `metavar` says, and cuts nothing short."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [p for p in self.params if isinstance(p, TyperArgument) and not p.hidden]
+        return ["[OPTIONS]", *(p.metavar or str(p.name).upper() for p in arguments)]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        return (self.help or "").partition("\n")[0]
 
 
 app = typer.Typer(
@@ -66,7 +77,7 @@ for command in (
     tidying.gc,
     tidying.rm,
 ):
-    app.command()(command)
+    app.command(cls=Plain)(command)
 
 
 @app.callback(invoke_without_command=True)

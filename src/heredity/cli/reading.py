@@ -150,7 +150,7 @@ def schedule(
     storage: Storage = FOLDER,
     as_json: AsJson = False,
 ) -> None:
-    """Show which hparams trained a model's weights, from which step to which."""
+    """Show which hparams trained a model, from which step to which."""
     found = opened(study, storage).schedule(trial)
     if as_json:
         print_json(found.as_dicts())
@@ -166,7 +166,7 @@ def export(
     ] = False,
     storage: Storage = FOLDER,
 ) -> None:
-    """Write the whole log, one JSON object a line, for other programs to read."""
+    """Write the log, one JSON object a line, or a table of trials."""
     name = the_study(study, storage)
     with _written(out) as file:
         if as_csv:

@@ -38,7 +38,7 @@ def run(
         bool, typer.Option("--check", help="Only try whether it can work, with a few steps.")
     ] = False,
 ) -> None:
-    """Run the study that a study file or a Python file defines, or go on with it."""
+    """Run the study that a file defines, or go on with it."""
     study, executor = found(file)
     if check:
         try_out(study, workers)
@@ -120,7 +120,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
     storage: Storage = FOLDER,
 ) -> None:
-    """Watch a population of neural networks learn to read digits: half a minute on two cores."""
+    """Watch networks learn to read digits, for half a minute."""
     if workers is not None and not processes:
         raise UsageError("--workers is for worker processes: add --processes")
     from heredity.demo import ONE_PROGRAM, PROCESSES, Demo

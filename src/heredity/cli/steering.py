@@ -28,7 +28,7 @@ Second = Annotated[str | None, typer.Argument(hidden=True)]
 def pause(
     study: StudyName = None, reason: Reason = "by a person", storage: Storage = FOLDER
 ) -> None:
-    """Start nothing new until the study is resumed; what runs is finished."""
+    """Start nothing new until it is resumed; what runs is finished."""
     from heredity import hands
 
     with _log(study, storage) as log:
@@ -42,20 +42,18 @@ def resume(study: StudyName = None, storage: Storage = FOLDER) -> None:
 
     with _log(study, storage) as log:
         hands.resume(log)
-        running = log.store.holder(log.study) is not None
-        hint = "" if running else ". Nothing runs it now: start its command again"
-        say(f"resumed study {log.study!r}{hint}")
+        say(f"resumed study {log.study!r}{_idle(log)}")
 
 
 def stop(
     study: StudyName = None, reason: Reason = "stopped by a person", storage: Storage = FOLDER
 ) -> None:
-    """End a study once what runs is finished and the finalists are measured again."""
+    """End a study: what runs is finished, finalists measured again."""
     from heredity import hands
 
     with _log(study, storage) as log:
         hands.stop(log, reason)
-        say(f"study {log.study!r} ends when what runs is finished")
+        say(f"study {log.study!r} ends when what runs is finished{_idle(log)}")
 
 
 def pin(study: OfStudy, trial: Second = None, storage: Storage = FOLDER) -> None:
@@ -80,9 +78,11 @@ def unpin(study: OfStudy, trial: Second = None, storage: Storage = FOLDER) -> No
 
 def bounds(
     study: Required,
-    hparam: Annotated[str, typer.Argument(help="The hparam's name.")],
-    low: Annotated[float, typer.Argument(help="Its least value; a negative one after `--`.")],
-    high: Annotated[float, typer.Argument(help="Its greatest.")],
+    hparam: Annotated[str, typer.Argument(metavar="HPARAM", help="The hparam's name.")],
+    low: Annotated[
+        float, typer.Argument(metavar="LOW", help="Its least value; a negative one after `--`.")
+    ],
+    high: Annotated[float, typer.Argument(metavar="HIGH", help="Its greatest.")],
     storage: Storage = FOLDER,
 ) -> None:
     """Draw and move one hparam within other bounds from here on."""
@@ -103,13 +103,26 @@ def inject(
     ] = None,
     storage: Storage = FOLDER,
 ) -> None:
-    """Ask for a trial with these hparams: the weakest of the next members to start runs it."""
+    """Ask for a trial with these hparams.
+
+    The weakest of the next members to start runs it.
+    """
     from heredity import hands
 
     hparams = dict(_hparam(text) for text in values)
     with _log(study, storage) as log:
         hands.inject(log, hparams, weights_from)
-        say(f"study {log.study!r} runs a trial with {hparams} next")
+        told = ", ".join(f"{name}={value}" for name, value in hparams.items())
+        say(f"study {log.study!r} runs a trial with {told} next{_idle(log)}")
+
+
+def _idle(log: Log) -> str:
+    """What to do where nobody would see to what was asked for."""
+    from heredity.live.runners import runners_of
+
+    if log.population.status == "ended" or runners_of(log):
+        return ""
+    return ".\nNobody runs it now: start its command again, or a worker of its service"
 
 
 def _hparam(text: str) -> tuple[str, Any]:

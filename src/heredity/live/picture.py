@@ -107,7 +107,7 @@ def _remarks(facts: Facts, width: int) -> list[Text]:
     """That nobody runs it, and the last failure while nothing has finished since."""
     remarks = []
     if facts.abandoned:
-        text = "nobody runs it now: start its command again, and it goes on"
+        text = "nobody runs it now: start its command again, or a worker of its service"
         remarks.append(Text(_cut(text, width), "yellow"))
     if failures := facts.population.failures_in_a_row:
         text = f"trial {failures[-1].trial} failed: {failures[-1].error.splitlines()[0]}"
@@ -140,7 +140,7 @@ def table_of(rows: Sequence[Row], width: int, fancy: bool) -> list[Text]:
     """A line of titles and a line for each row."""
     columns = _columns(rows, width, fancy)
     title = "  ".join(column.padded(column.title) for column in columns)
-    lines = [_fit(Text(title, "dim"), width)]
+    lines = [_fit(Text(title.rstrip(), "dim"), width)]
     for i, row in enumerate(rows):
         line = Text(style="bold" if row.best else "")
         for column in columns:
