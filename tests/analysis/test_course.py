@@ -83,6 +83,13 @@ def test_where_one_ends_the_others_go_on():
     assert mean.band("lr")[0][1] == pytest.approx(1e-2)
 
 
+@pytest.mark.parametrize("window", [0, 4])
+def test_one_that_ends_within_a_cell_does_not_count_there(window):
+    mean = course([B, schedule((15, 1e-4, "relu"))], SPACE, cells=2, window=window)
+    assert mean.count.tolist() == [2, 1]
+    assert rates(mean) == pytest.approx([1e-3, 1e-2])
+
+
 def test_one_schedule_is_itself_and_can_be_trained_with():
     again = course([A], SPACE, cells=20).schedule()
     assert [(s.start, s.stop) for s in again] == [(i, i + 1) for i in range(20)]

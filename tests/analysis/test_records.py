@@ -117,11 +117,13 @@ def test_bounds_that_changed_widen_the_scale_and_move_the_edges():
 
 def test_later_events_change_nothing():
     story = small_family()
+    trial = story.run(0)
     before = read(story.population)
-    scores, stops = before.scores.copy(), before.stop.copy()
-    story.finish(story.run(0), 99.0)
-    assert np.array_equal(before.scores, scores)
-    assert np.array_equal(before.stop, stops)
+    story.append(ev.TrialStopped(trial, 0, 31, 99.0, {"q": 99.0}, None))
+    assert np.isnan(before.scores[trial])
+    assert np.isnan(before.means[trial])
+    assert before.stop[trial] == 40
+    assert read(story.population).stop[trial] == 31
 
 
 def test_a_study_before_its_first_trial():

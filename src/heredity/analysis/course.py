@@ -2,7 +2,8 @@
 
 Means are taken where a parameter lives, in its encoding, so that learning rates are averaged by
 their logarithms; of categories the one that holds for most steps counts. A schedule is constant in
-pieces, so that every mean here is an exact integral and depends on no sampling.
+pieces, so that every mean here is an exact integral and depends on no sampling; a ramp counts as
+what it leads to.
 
 It knows schedules and the space, and neither trials nor studies.
 """

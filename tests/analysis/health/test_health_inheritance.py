@@ -8,14 +8,17 @@ from studies import EAGER, Always, of_kind, shaken, study, the
 import heredity as hd
 from heredity.analysis.exploits import exploits, summary
 from heredity.analysis.lineage import founders
-from heredity.testing.play import mishaps
+from heredity.testing.play import Play, mishaps
 from heredity.testing.toys import noisy
 
 
 @pytest.mark.parametrize(
     ("algorithm", "advice"),
     [
-        (hd.PBT(ready=hd.Every(1000)), "ready=hd.Every(0.05): hd.Every(1000) lets nobody"),
+        (
+            hd.PBT(ready=hd.Every(1000)),
+            "nobody may exploit before step 1,000, and a member has 200",
+        ),
         (hd.PBT(ready=hd.Every(0), exploit=hd.Deadband(100.0)), "exploit=hd.Deadband(width=50)"),
         (hd.PBT(ready=hd.Every(0), exploit=hd.TTest(1e-12)), "exploit=hd.Truncation() instead"),
         (hd.Stopping(hd.PBT(ready=hd.Every(1000))), "ready=hd.Every(0.05)"),
@@ -41,6 +44,17 @@ def test_a_rule_that_never_fires(algorithm, advice):
 )
 def test_a_rule_that_fires_or_was_told_not_to(algorithm):
     assert not of_kind(study(algorithm), "exploits never")
+
+
+def test_a_member_that_is_not_ready_yet_will_be():
+    """It may exploit after 15 of 20 turns: nothing is said in the 12th, nor soon after the 15th."""
+    algorithm = hd.PBT(exploit=hd.TTest(1e-12), ready=hd.Every(0.75))
+    toy = noisy()
+    for turns in (12, 17, 20):
+        play = Play(toy.definition(algorithm, 4), hd.Steps(200), toy.run)
+        while play.population.ended_count < 4 * turns:
+            play.turn()
+        assert not of_kind(play.population, "exploits never")
 
 
 def test_everybody_always_takes_over():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from heredity.analysis.exploits import exploits, summary
-from heredity.analysis.health.finding import Finding, algorithm_of, enough, ids, type_of
+from heredity.analysis.health.finding import (
+    LEAST_TURNS,
+    Finding,
+    algorithm_of,
+    enough,
+    ids,
+    type_of,
+)
 from heredity.analysis.lineage import effective_ancestors, founders
 from heredity.analysis.noise import noise
 from heredity.analysis.records import Records
@@ -33,33 +40,50 @@ LEAST_EXPLOITS = 20
 
 
 def exploits_never(records: Records) -> Iterator[Finding]:
-    """An algorithm that could exploit, and never did."""
+    """An algorithm that could exploit, and never did nor will."""
     rule = algorithm_of(records).get("exploit")
     if rule is None or not enough(records, members=2) or records.exploit.any():
         return
     if type_of(rule) == "Truncation" and rule["fraction"] == 0:  # as it was told
         return
-    yield Finding(
-        kind="exploits never",
-        severity="warning",
-        evidence=(
-            f"in {int(records.turns.sum())} trials of {records.lanes} members none took over "
-            f"another's weights or hparams: so far this is a random search"
-        ),
-        advice=_sooner(records, rule),
+    advice = _sooner(records) or _laxer(records, rule)
+    if advice:
+        yield Finding(
+            kind="exploits never",
+            severity="warning",
+            evidence=(
+                f"in {int(records.turns.sum())} trials of {records.lanes} members none took over "
+                f"another's weights or hparams: so far this is a random search"
+            ),
+            advice=advice,
+        )
+
+
+def _sooner(records: Records) -> str:
+    """Where nobody is ever ready to exploit."""
+    wait = _wait_steps(records)
+    if records.lane_steps is None or wait <= records.lane_steps - records.interval:
+        return ""
+    return (
+        f"ready=hd.Every(0.05), since nobody may exploit before step {wait:,.0f}, and a member has "
+        f"{records.lane_steps:,}"
     )
 
 
-def _sooner(records: Records, rule: Any) -> str:
-    after = float(algorithm_of(records).get("ready", {}).get("after", 0.0))
-    steps = after if after >= 1 else after * (records.lane_steps or 0)
-    if steps >= float(np.median(records.paid)):
-        return (
-            f"ready=hd.Every(0.05): hd.Every({after:g}) lets nobody exploit before {steps:g} steps"
-        )
+def _laxer(records: Records, rule: Mapping[str, Any]) -> str:
+    """Where members were ready often enough, and the rule found nobody to take over."""
+    chances = (float(np.median(records.paid)) - _wait_steps(records)) / records.interval
+    if chances < LEAST_TURNS:
+        return ""
     if type_of(rule) == "Deadband":
         return f"exploit=hd.Deadband(width={rule['width'] / 2:g}) instead of {rule['width']:g}"
     return f"exploit=hd.Truncation() instead of hd.{type_of(rule)}"
+
+
+def _wait_steps(records: Records) -> float:
+    """The steps from a start until a member may exploit."""
+    after = float(algorithm_of(records).get("ready", {}).get("after", 0.0))
+    return after if after >= 1 else after * (records.lane_steps or 0)
 
 
 def exploits_always(records: Records) -> Iterator[Finding]:
