@@ -52,7 +52,7 @@ def test_a_study_that_nobody_runs_is_told_from_one_that_runs(storage: Path, call
     climb(storage, "another").inject({"rate": 0.5, "shape": "round"})
     told = parsed(call("status", "another", "--storage", storage, "--json"))
     assert (told["status"], told["driver"], told["workers"]) == ("running", None, [])
-    assert "nobody runs it now" in call("status", "another", "--storage", storage).stdout
+    assert "nobody is at work on it" in call("status", "another", "--storage", storage).stdout
     store = open_store(storage)
     with store.lock("another"):
         told = parsed(call("status", "another", "--storage", storage, "--json"))

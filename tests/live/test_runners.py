@@ -57,7 +57,7 @@ def test_a_study_is_run_while_it_runs(tmp_path: Path) -> None:
 def test_workers_run_it_as_long_as_their_leases_do() -> None:
     """Two of them ask; the one whose lease runs out is not named any more."""
     clock = FakeClock()
-    log = _asked(MemoryStore(clock))
+    log = _asked(MemoryStore(clock), "one", "two")
     assert set(runners_of(log).workers) == {"one", "two"}
     trials = {log.population.workers[t]: t for t in log.population.open}
     log.store.lease(NAME, trials["one"], 0, "one", 60.0)
@@ -68,13 +68,18 @@ def test_workers_run_it_as_long_as_their_leases_do() -> None:
     assert not runners_of(log)
 
 
-def _asked(store: MemoryStore) -> Log:
-    """A study of which two workers were given a trial each."""
+def test_the_slots_of_a_worker_are_one_worker() -> None:
+    log = _asked(MemoryStore(FakeClock()), "host-0/0", "host-0/1", "asked")
+    assert runners_of(log) == Runners(None, ("host-0", "asked"))
+
+
+def _asked(store: MemoryStore, *workers: str) -> Log:
+    """A study of which these workers were given a trial each."""
 
     definition = toy_study().definition
     store.create(NAME, [ev.StudyCreated(definition.as_json(), (Steps(30),))])
     log = Log(store, NAME)
-    for worker in ("one", "two"):
+    for worker in workers:
         tick(log, definition, lambda population: 1, 0.0, Finals(0, 0), worker=worker)
     return log
 
@@ -98,7 +103,7 @@ def test_the_picture_says_who(runners: Runners, words: str) -> None:
     facts = facts_after(5, runners=runners)
     lines = picture(facts, None, 80, 24, fancy=True).plain.splitlines()
     assert lines[0].startswith(f"toy  running ({words})")
-    assert ("nobody runs it now" in lines[-1]) == (not runners)
+    assert ("nobody is at work on it" in lines[-1]) == (not runners)
     assert "(" not in picture(facts_after(5), None, 80, 24, fancy=True).plain.splitlines()[0]
 
 

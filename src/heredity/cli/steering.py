@@ -122,7 +122,7 @@ def _idle(log: Log) -> str:
 
     if log.population.status == "ended" or runners_of(log):
         return ""
-    return ".\nNobody runs it now: start its command again, or a worker of its service"
+    return ".\nNobody is at work on it now: start its command again, or a worker of its service"
 
 
 def _hparam(text: str) -> tuple[str, Any]:

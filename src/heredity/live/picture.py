@@ -107,7 +107,7 @@ def _remarks(facts: Facts, width: int) -> list[Text]:
     """That nobody runs it, and the last failure while nothing has finished since."""
     remarks = []
     if facts.abandoned:
-        text = "nobody runs it now: start its command again, or a worker of its service"
+        text = "nobody is at work on it: start its command again, or a worker of its service"
         remarks.append(Text(_cut(text, width), "yellow"))
     if failures := facts.population.failures_in_a_row:
         text = f"trial {failures[-1].trial} failed: {failures[-1].error.splitlines()[0]}"

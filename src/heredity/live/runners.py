@@ -15,7 +15,8 @@ class Runners:
     Attributes:
         driver: the process that drives it, such as "pid 7 on host"; None if there is none.
         workers: the names of those who have trials of it and are not overdue: workers of a
-            service, or who asked. One that has just ended may still be named.
+            service, whichever of their slots, or who asked. One that has just ended may still be
+            named.
     """
 
     driver: str | None
@@ -37,6 +38,6 @@ def runners_of(log: Log) -> Runners:
     """Who runs the study of this log."""
     population, store = log.population, log.store
     silent = {lease.trial for lease in store.leases(log.study) if lease.left_s <= 0}
-    held = [t for t in running(population) if population.workers[t] and t not in silent]
-    workers = dict.fromkeys(population.workers[trial] for trial in held)
+    names = [population.workers[t] for t in running(population) if t not in silent]
+    workers = dict.fromkeys(name.partition("/")[0] for name in names if name)
     return Runners(store.holder(log.study), tuple(workers))
