@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from heredity.errors import HeredityError, MissingExtra, UsageError
 from heredity.evolution import events as ev
@@ -39,6 +39,13 @@ class Logger(ABC):
         study: the study; or a result of `heredity.open`, to `backfill` from.
     """
 
+    # One thread for all loggers of a kind: one that was left behind, as by Ctrl-C in a notebook, is
+    # done before the next asks how far the runs tell. Before the interpreter exits, all are done.
+    _pool: ClassVar[ThreadPoolExecutor]
+
+    def __init_subclass__(cls) -> None:
+        cls._pool = ThreadPoolExecutor(1, thread_name_prefix="heredity-logger")
+
     def __init__(self, study: Study | Result) -> None:
         self.study = study
         self.name: str = study.name
@@ -47,8 +54,6 @@ class Logger(ABC):
         self._busy = False
         self._problem: Exception | None = None
         self._lock = threading.Lock()
-        # Its thread finishes what waits before the interpreter exits, after Ctrl-C too.
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="heredity-logger")
         self._writing: Future[None] | None = None
         # From here on the thread's own.
         self._story: Story
