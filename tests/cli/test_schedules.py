@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import heredity as hd
-from cli.climbing import Call, failed, parsed
+from cli.climbing import Call, climb, failed, parsed
 from heredity.analysis.export import FORMS, exported, smoothed, table
 from heredity.analysis.fit import fits
 from heredity.analysis.records import read
@@ -97,3 +98,22 @@ def _train(session: Any) -> None:
         assert (session.restore / "x").exists()
     (session.save / "x").touch()
     session.report(x=float(len(session.hparams["shape"])))
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "schedules.md"
+
+
+def test_the_document_can_be_typed(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Its commands and its Python, in a folder where the study is."""
+    climb(tmp_path / "runs", "digits").run(hd.Inline(), live="off")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```(\w*)\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    lines = [line.partition("#")[0].split() for line in blocks[0][1].splitlines()]
+    assert [call(*line[1:]).exit_code for line in lines] == [0, 0, 0]
+    assert "def lr_scheduler" not in Path("schedule.py").read_text()  # it has no hparam `lr`
+    (python,) = (text for language, text in blocks if language == "python")
+    exec(python, {})
+    assert "rate: " in capsys.readouterr().out
+    assert json.loads(Path("smooth.json").read_text())[-1]["stop"] == 50

@@ -273,9 +273,12 @@ def _least_squares(
     r, damping = residuals(at), 1e-3
     for _ in range(100):
         slopes = _slopes(residuals, at, (high - low) * 1e-6)
+        # What is at an end of its range, and would go further, stays while the rest moves.
+        fall = -slopes.T @ r
+        slopes[:, ((at <= low) & (fall < 0)) | ((at >= high) & (fall > 0))] = 0.0
         curvature = slopes.T @ slopes
         damped = curvature + damping * np.diag(curvature.diagonal() + curvature.trace() * 1e-9)
-        there = np.clip(at - np.linalg.solve(damped, slopes.T @ r), low, high)
+        there = np.clip(at - np.linalg.lstsq(damped, slopes.T @ r)[0], low, high)
         new = residuals(there)
         gain = r @ r - new @ new
         if gain <= 0:
