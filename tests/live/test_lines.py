@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from heredity.live.facts import Facts
-from heredity.live.lines import Lines
+from heredity.live.lines import Lines, not_verified
 from live.played import facts_after
 
 
@@ -50,6 +52,18 @@ def test_the_end_tells_what_became_of_it() -> None:
     assert "exploits " in ended
     assert "not verified" in remark
     assert "dropout, width" in remark
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"), [("class", "`in_force`"), ("function", "session.applied"), ("command", "")]
+)
+def test_the_remark_on_hparams_says_what_can_be_done(kind: str, remedy: str) -> None:
+    """Nothing can be done about those of a command, so nothing is said."""
+    facts = facts_after(1000)
+    facts.population.definition = {**facts.population.definition, "trainable": kind}
+    assert remedy in not_verified(facts, ("lr",))
+    assert bool(not_verified(facts, ("lr",))) == bool(remedy)
+    assert not_verified(facts, ()) == ""
 
 
 def test_a_study_that_was_stopped_is_not_called_ended() -> None:

@@ -10,6 +10,13 @@ from typing import TextIO
 from heredity.live.facts import Facts
 from heredity.live.words import duration, number, plural, size
 
+REMEDIES = {
+    "class": "return them from `in_force`",
+    "function": "say session.applied(name=value)",
+}
+"""How each kind of trainable confirms its hparams. A command cannot, and a vectorized program has
+them as its own values."""
+
 PERIOD_S, STEP = 10.0, 0.1
 """A line comes after so many seconds, or after so much of the whole."""
 
@@ -44,8 +51,8 @@ class Lines:
         if facts is None:
             return
         self._say(closing(facts))
-        if unverified:
-            self._say(not_verified(unverified))
+        if remark := not_verified(facts, unverified):
+            self._say(remark)
 
     def _say(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -85,6 +92,9 @@ def tally(facts: Facts) -> str:
     return f"best {best}, median {number(facts.median_score)}, {counts}, disk {size(p.bytes_kept)}"
 
 
-def not_verified(names: tuple[str, ...]) -> str:
-    """A remark on hparams whose value in force nobody read back."""
-    return f"not verified to be in force: {', '.join(names)} (return them from `in_force`)"
+def not_verified(facts: Facts, names: tuple[str, ...]) -> str:
+    """A remark on hparams whose value in force nobody read back; none where nobody could."""
+    kind = str(facts.population.definition["trainable"])
+    if not names or kind not in REMEDIES:
+        return ""
+    return f"not verified to be in force: {', '.join(names)} ({REMEDIES[kind]})"

@@ -35,8 +35,8 @@ class Terminal:
         else:
             self.draw(facts, None)
         self._live.stop()
-        if unverified:
-            self._console.print(Text(not_verified(unverified)))
+        if facts is not None and (remark := not_verified(facts, unverified)):
+            self._console.print(Text(remark))
 
     def _show(self, text: Text) -> None:
         self._live.start()
