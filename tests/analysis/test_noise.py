@@ -29,6 +29,8 @@ def test_by_hand():
     ]
     parts = [1 - seen.deviation**2 / variance for variance in by_time]
     assert seen.reliability == pytest.approx(np.median(parts))
+    story.train(2, 99.0, stop=35)  # a shorter trial is on no line with the others
+    assert noise(read(story.population)).samples == 6
 
 
 @pytest.mark.parametrize("true", [0.1, 3.0])

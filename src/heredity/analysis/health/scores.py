@@ -34,7 +34,6 @@ FEW_TURNS = 10
 EARLIEST_TURN = 4
 
 _SPLITS = {"dev", "eval", "heldout", "holdout", "test", "val", "valid", "validation"}
-_TRAINING = {"train", "training"}
 
 
 def running_away(records: Records) -> Iterator[Finding]:
@@ -66,7 +65,7 @@ def running_away(records: Records) -> Iterator[Finding]:
 def _comparable(name: str, metric: str) -> bool:
     """Whether it is the objective's metric on other data: `test_accuracy` and `val_accuracy`."""
     mine, its = _words(metric), _words(name)
-    return bool(its & _SPLITS) and not its & _TRAINING and its - _SPLITS == mine - _SPLITS
+    return bool(its & _SPLITS) and its - _SPLITS == mine - _SPLITS
 
 
 def _words(name: str) -> set[str]:
