@@ -32,7 +32,7 @@ def test_arrays_that_make_no_batches_are_refused(arrays: Any, size: Any, message
         batches(arrays, size)
 
 
-@pytest.mark.parametrize("given", [iter([1]), [(1, 2)], 5], ids=str)
+@pytest.mark.parametrize("given", [iter([1]), [(1, 2)], 5], ids=["iterator", "list", "number"])
 def test_a_stream_is_a_function_that_makes_an_iterator(given: Any) -> None:
     with pytest.raises(UsageError, match="function from a step to an iterator, not"):
         stream(given)
