@@ -83,7 +83,7 @@ def _lines(study: Study, seen: Preview, slots: int) -> list[str]:
         "members": f"{d.population}, in trials of {plural(d.interval, 'step')}, {slots} at once",
         "trials": "until the budget is used" if seen.trials is None else f"{seen.trials:,}",
         "exploits": _exploits(seen),
-        "checkpoints": f"up to {seen.checkpoints:,} at once in {study.folder}{_free(study)}",
+        "checkpoints": f"{_checkpoints(study, seen)} in {study.folder}{_free(study)}",
         "first trial": _hparams(seen.first.hparams),
     }
     if seen.command is not None:
@@ -101,6 +101,12 @@ def _exploits(seen: Preview) -> str:
     if seen.exploits is None:
         return f"in about {seen.exploits_share:.0%} of trials, by a rehearsal"
     return f"about {seen.exploits:,}, by a rehearsal with made-up scores"
+
+
+def _checkpoints(study: Study, seen: Preview) -> str:
+    if study.vector is not None:
+        return "all members in one file, every few seconds,"
+    return f"up to {seen.checkpoints:,} at once"
 
 
 def _free(study: Study) -> str:

@@ -10,13 +10,6 @@ from typing import TextIO
 from heredity.live.facts import Facts
 from heredity.live.words import duration, number, plural, size
 
-REMEDIES = {
-    "class": "return them from `in_force`",
-    "function": "say session.applied(name=value)",
-}
-"""How each kind of trainable confirms its hparams. A command cannot, and a vectorized program has
-them as its own values."""
-
 PERIOD_S, STEP = 10.0, 0.1
 """A line comes after so many seconds, or after so much of the whole."""
 
@@ -94,7 +87,9 @@ def tally(facts: Facts) -> str:
 
 def not_verified(facts: Facts, names: tuple[str, ...]) -> str:
     """A remark on hparams whose value in force nobody read back; none where nobody could."""
-    kind = str(facts.population.definition["trainable"])
-    if not names or kind not in REMEDIES:
+    kind = facts.population.definition["trainable"]
+    if not names or kind == "command":
         return ""
-    return f"not verified to be in force: {', '.join(names)} ({REMEDIES[kind]})"
+    function = kind == "function"
+    remedy = "call session.applied(name=value)" if function else "return them from `in_force`"
+    return f"not verified to be in force: {', '.join(names)} ({remedy})"
