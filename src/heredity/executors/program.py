@@ -24,7 +24,8 @@ FRESH = -1
 """In `Round.sources`: the member starts from scratch."""
 
 BEST = -1
-"""As a row of a saved file: the one that `keep` remembered."""
+"""As a row of a saved file: the one that `keep` remembered in its first slot. Those of the other
+slots are −2, −3 …: a file holds all members' rows, then the slots, the first one last."""
 
 Ints = NDArray[np.int64]
 
@@ -40,6 +41,7 @@ class Setting:
         metric: the objective's name, under which `evaluate`'s plain number is reported.
         seed: of all randomness, which is derived from (seed, member, turn, step, purpose).
         ramps: whether rounds may ramp hparams.
+        slots: how many rows `keep` can remember.
     """
 
     space: Space
@@ -48,12 +50,13 @@ class Setting:
     metric: str
     seed: int
     ramps: bool = False
+    slots: int = 1
 
 
-def setting_of(d: Definition) -> Setting:
+def setting_of(d: Definition, slots: int = 1) -> Setting:
     """What a program for this study is built for."""
     ramps = bool(getattr(d.algorithm, "ramp", 0))
-    return Setting(d.space, d.population, d.interval, d.objectives[0].name, d.seed, ramps)
+    return Setting(d.space, d.population, d.interval, d.objectives[0].name, d.seed, ramps, slots)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class Round:
         hparams: by name, as `traced` gives them; constants are left out.
         ramp_from, ramp_steps: hparams to move away from during the first steps; 0 steps: none.
         measured: which rows are evaluated; the others' scores are not read.
+        idle: rows that have nothing to train. They must come out as they went in, to the bit,
+            whatever is done with them; their sources are their own. None: there are none.
+        last: no round is expected to follow, so nothing need be read ahead.
     """
 
     sources: Ints
@@ -78,6 +84,8 @@ class Round:
     measured: NDArray[np.bool_]
     ramp_from: Mapping[str, NDArray[Any]] | None = None
     ramp_steps: Ints | None = None
+    idle: NDArray[np.bool_] | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class RoundScores:
 
 
 class OutOfMemory(HeredityError):
-    """The device ran out of memory in a round; the states at its beginning are lost.
+    """The device ran out of memory, while the program was opened or in a round, the states at whose
+    beginning are then lost.
 
     `chunk` is the next smaller one, to go on with from the last checkpoint; None if there is none.
     """
@@ -109,7 +118,7 @@ class Rows(Protocol):
     """A copy of the program's state on the host, independent of the rounds that follow."""
 
     def write(self, directory: Path) -> None:
-        """Write one stacked file: all rows, then the remembered best one. In any thread."""
+        """Write one stacked file: all rows, then the slots, the first one last. In any thread."""
 
 
 class VectorProgram(Protocol):
@@ -120,7 +129,7 @@ class VectorProgram(Protocol):
 
         Raises `UsageError` naming what is wrong in the user's words: a hparam nobody reads or that
         cannot differ between members, a step that changes the state's structure, an evaluate that
-        returns no number, data of unequal length.
+        returns no number, data of unequal length. `OutOfMemory` if what is made here does not fit.
         """
 
     @property
@@ -133,14 +142,15 @@ class VectorProgram(Protocol):
     def finish(self) -> RoundScores:
         """Wait for the round that was begun. It and `start` may raise `OutOfMemory`."""
 
-    def keep(self, row: int) -> None:
-        """Remember a copy of the row, as it stands, as the best."""
+    def keep(self, rows: Mapping[int, int]) -> None:
+        """Remember copies of rows as they stand, by slot; what other slots hold stays."""
 
     def copy(self) -> Rows:
         """Copy the state to the host."""
 
     def load(self, directory: Path) -> None:
-        """Take back what `Rows.write` wrote; bitwise the same state."""
+        """Take back what `Rows.write` wrote; bitwise the same state. A file may have another number
+        of slots: those that both have are taken."""
 
     def evaluate(
         self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
