@@ -75,7 +75,7 @@ class Single(Trainable):
 
 @dataclass
 class ArithmeticRows:
-    """A copy of the state: one row a member, then the best one."""
+    """A copy of the state: one row a member, then the slots, the first one last."""
 
     progress: Floats
 
@@ -91,11 +91,11 @@ class ArithmeticProgram:
         self.room = room
         self._chunk = chunk
         self.rounds = 0
-        self._best = np.nan
 
     def open(self, setting: Setting) -> None:
         self.setting = setting
         self._progress: Floats = np.zeros(setting.population)
+        self._kept: Floats = np.full(setting.slots, np.nan)
 
     @property
     def chunk(self) -> int:
@@ -106,23 +106,27 @@ class ArithmeticProgram:
             raise OutOfMemory(f"{self.chunk} rows at once need more memory", self.chunk // 2)
         before = np.where(round.sources == FRESH, 0.0, self._progress[round.sources])
         x = round.hparams["x"]
+        after = before
         for _ in range(round.steps):
-            before = before + np.where(x > self.limit, np.nan, gain(x))
-        self._progress = before
+            after = after + np.where(x > self.limit, np.nan, gain(x))
+        self._progress = after if round.idle is None else np.where(round.idle, before, after)
         self.rounds += 1
 
     def finish(self) -> RoundScores:
         return RoundScores({"progress": self._progress.copy()}, np.isfinite(self._progress))
 
-    def keep(self, row: int) -> None:
-        self._best = self._progress[row]
+    def keep(self, rows: Mapping[int, int]) -> None:
+        for slot, row in rows.items():
+            self._kept[slot] = self._progress[row]
 
     def copy(self) -> ArithmeticRows:
-        return ArithmeticRows(np.append(self._progress, self._best))
+        return ArithmeticRows(np.append(self._progress, self._kept[::-1]))
 
     def load(self, directory: Path) -> None:
-        *rows, self._best = np.load(directory / "progress.npy", allow_pickle=False)
-        self._progress = np.array(rows)
+        saved: Floats = np.load(directory / "progress.npy", allow_pickle=False)
+        self._progress, kept = np.split(saved, [self.setting.population])
+        for slot, value in enumerate(kept[::-1][: len(self._kept)]):
+            self._kept[slot] = value
 
     def evaluate(
         self, directory: Path, row: int, hparams: Mapping[str, Any], seed: int, count: int
