@@ -52,6 +52,11 @@ def test_usual_moves_keep_members_apart(toy):
 def test_what_was_alike_from_the_beginning_or_belongs_to_the_weights_did_not_collapse():
     alike = replace(noisy(), initial=tuple({"x": 0.5 + 1e-9 * i, "y": 0.5} for i in range(8)))
     assert not of_kind(study(replace(EAGER, explore=None), alike), "spread collapsed")
+    kept = with_space(x=hd.Uniform(0, 1, move=hd.Keep()), y=hd.Uniform(0, 1, move=hd.Resample()))
+    greedy = replace(EAGER, exploit=hd.Truncation(0.5))
+    records = study(greedy, kept, turns=100)
+    assert diversity(records).of("x")[-1] == 0
+    assert not of_kind(records, "spread collapsed")
 
 
 def test_the_best_value_lies_beyond_the_bound():

@@ -60,14 +60,14 @@ def test_a_member_that_is_not_ready_yet_will_be():
 def test_everybody_always_takes_over():
     records = study(hd.PBT(exploit=Always(), ready=hd.Every(0), mode="sync"))
     found = the(records, "exploits always")
-    assert "152 of 152 trials" in found.evidence
+    assert "in 152 of 152 trials" in found.evidence
     assert "hd.Truncation()" in found.advice
     assert records.exploit[list(found.trials)].all()
 
 
 def test_members_that_diverge_are_replaced_all_the_time():
     found = the(study(mishaps=mishaps(0, diverged=0.7)), "exploits always")
-    (often, rescued) = re.search(r"^(\d+) of .*, (\d+) of them after", found.evidence).groups()
+    (often, rescued) = re.search(r"^in (\d+) of .*, (\d+) of them after", found.evidence).groups()
     assert int(rescued) > int(often) / 2
     assert found.advice.startswith("the space")
 
@@ -114,7 +114,8 @@ def test_one_ancestor_since_early_on():
     found = the(records, "one ancestor")
     (founder, *_) = founders(records)
     assert (found.trials, found.members) == ((founder.trial,), (founder.member,))
-    assert "of 1,200 all 8 members go back to the first start of" in found.evidence
+    told = f"of 1,200 all 8 members go back to trial {founder.trial}, a start of member"
+    assert told in found.evidence
     assert found.advice.startswith("ready=hd.Every(0.05) instead of 0")
 
 

@@ -37,25 +37,23 @@ LEAST_VALUES = 5
 
 
 def spread_collapsed(records: Records) -> Iterator[Finding]:
-    """Hparams whose members have become alike."""
+    """Hparams in which members have become alike, though explore may change them."""
     seen = diversity(records)
     if not enough(records) or len(seen.steps) <= TIMES:
         return
     first, last = seen.spread[0], seen.spread[-TIMES:].max(axis=0)
     free = [n for n, p in records.space.items() if not p.single and n not in records.space.kept]
     gone = (first >= FIRST_SPREAD) & (last <= COLLAPSED * first)
-    names = [name for name, is_gone in zip(seen.names, gone, strict=True) if is_gone]
-    if not names:
+    alike = {n: i for i, n in enumerate(seen.names) if gone[i] and n in free}
+    if not alike:
         return
-    numbers = [
-        f"{n} from {first[i]:.2g} to {last[i]:.2g}" for i, n in enumerate(seen.names) if n in names
-    ]
+    numbers = [f"{name} from {first[i]:.2g} to {last[i]:.2g}" for name, i in alike.items()]
     yield Finding(
         kind="spread collapsed",
-        severity="warning" if set(names) == set(free) else "note",
+        severity="warning" if len(alike) == len(free) else "note",
         evidence=f"members have become alike: spread, of the range, fell for {', '.join(numbers)}",
         advice=_explore_more(records),
-        hparams=tuple(names),
+        hparams=tuple(alike),
     )
 
 

@@ -77,7 +77,7 @@ def _laxer(records: Records, rule: Mapping[str, Any]) -> str:
         return ""
     if type_of(rule) == "Deadband":
         return f"exploit=hd.Deadband(width={rule['width'] / 2:g}) instead of {rule['width']:g}"
-    return f"exploit=hd.Truncation() instead of hd.{type_of(rule)}"
+    return f"exploit=hd.Truncation() instead of {type_of(rule)}"
 
 
 def _wait_steps(records: Records) -> float:
@@ -98,7 +98,7 @@ def exploits_always(records: Records) -> Iterator[Finding]:
         kind="exploits always",
         severity="warning",
         evidence=(
-            f"{often} of {count} trials threw their member's weights away for another's"
+            f"in {often} of {count} trials a member gave up its weights or hparams for another's"
             + (f", {rescued} of them after a divergence" if rescued else "")
         ),
         advice=(
@@ -154,8 +154,8 @@ def one_ancestor(records: Records) -> Iterator[Finding]:
         kind="one ancestor",
         severity="warning",
         evidence=(
-            f"since step {since:,} of {whole:,} all {records.lanes} members go back to the first "
-            f"start of member {left[0].member}"
+            f"since step {since:,} of {whole:,} all {records.lanes} members go back to trial "
+            f"{left[0].trial}, a start of member {left[0].member}"
         ),
         advice=_more_patience(records),
         trials=(left[0].trial,),
