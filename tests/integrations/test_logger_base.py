@@ -110,6 +110,13 @@ class TestTelling:
         assert last.values["best/confirmed"] == result.best.confirmed
         assert target.finished == 1
 
+    def test_all_is_written_when_the_study_returns(self, target: Target) -> None:
+        mine = study()
+        slow = threading.Event()  # nobody sets it
+        target.broken = lambda member, points: slow.wait(0.1)
+        result = run(mine, Notebook(mine, target))
+        assert target.trials == numbers(result)
+
     def test_a_round_is_taken_note_of_without_waiting(self, target: Target) -> None:
         """The target hangs from the first point on until the last round is told."""
         mine, gate = vector_study(budget=hd.Steps(15), finalists=0), threading.Event()
@@ -294,9 +301,11 @@ class TestTrouble:
 class TestCost:
     def test_a_round_of_a_thousand_members_is_one_write_each(self, target: Target) -> None:
         mine = vector_study(population=1000, budget=hd.Steps(15), finalists=0)
-        result = run(mine, Notebook(mine, target), hd.Vectorized(block=1))
+        logger = Notebook(mine, target)
+        result = run(mine, logger, hd.Vectorized(block=1))
         assert target.trials == numbers(result)
         assert target.calls <= 3000
+        assert not logger._points  # what was written is not kept
 
     def test_much_that_waits_is_few_writes(self, target: Target) -> None:
         mine = study()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from told import ended, exploited, killed, made, numbers, run, study
+from told import Descent, ended, exploited, killed, made, numbers, run, study
 
 import heredity as hd
+from heredity.evolution import events as ev
 from heredity.integrations.mlflow import Logger
 
 pytest.importorskip("mlflow")
@@ -111,13 +112,36 @@ def test_a_larger_budget_goes_on_in_finished_runs(place: Path) -> None:
     assert_told(place, result)
 
 
-def test_more_than_one_request_takes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many metrics as MLflow allows are a few trials here."""
-    monkeypatch.setattr("heredity.integrations.mlflow.MOST_METRICS", 20)
-    mine = study()
+class Talkative(Descent):
+    """Has so many metrics that six trials are more than MLflow takes at once."""
+
+    def evaluate(self) -> Any:
+        return {**super().evaluate(), **{f"m{number}": float(number) for number in range(200)}}
+
+
+def test_more_than_one_request_takes(place: Path) -> None:
+    mine = study(trainable=Talkative, population=2, finalists=0)
     result = run(mine)
     made("mlflow", mine, place).backfill()
-    assert_told(place, result)
+    assert Read(place).values("member-0", "metrics/m199") == [
+        (trial.reached, 199.0) for trial in ended(result)[0]
+    ]
+
+
+def test_a_run_that_goes_on_is_running(place: Path) -> None:
+    mine = study(place / "runs", budget=hd.Steps(10))
+    run(mine, made("mlflow", mine, place))
+    again = study(place / "runs")
+    with pytest.raises(InterruptedError):
+        run(again, interrupted)
+    made("mlflow", again, place).backfill()
+    runs = Read(place).runs
+    assert {run.info.status for run in runs.values()} == {"RUNNING"}
+
+
+def interrupted(event: ev.Event) -> None:
+    if isinstance(event, ev.TrialFinished):
+        raise InterruptedError
 
 
 def test_two_studies_share_an_experiment(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Session:
     def __init__(self, path: Path) -> None:
         self.rows: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
+        self.finished = False
         for record in records(path):
             kind = record.WhichOneof("record_type")
             if kind == "run":
@@ -50,6 +52,8 @@ class Session:
                 self.rows.append(_items(record.history.item))
             elif kind == "summary":
                 self.summary |= _items(record.summary.update)
+            elif kind == "exit":
+                self.finished = True
 
 
 def _items(items: Any) -> dict[str, Any]:
@@ -57,13 +61,17 @@ def _items(items: Any) -> dict[str, Any]:
 
 
 def sessions(place: Path) -> dict[str, list[Session]]:
-    """The sessions of each run, by its id, oldest first."""
-    found: dict[str, list[Session]] = {}
-    paths = sorted((place / "wandb").glob("offline-run-*/*.wandb"), key=lambda p: p.stat().st_mtime)
-    for path in paths:
-        session = Session(path)
-        found.setdefault(session.run.run_id, []).append(session)
-    return found
+    """The sessions of each run, by its id, oldest first. W&B says that it is done a moment before
+    its files are: the last session of each run is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        found: dict[str, list[Session]] = {}
+        for path in sorted((place / "wandb").glob("offline-run-*/run-*.wandb")):
+            found.setdefault(path.stem.removeprefix("run-"), []).append(Session(path))
+        if all(run[-1].finished for run in found.values()):
+            return found
+        assert time.monotonic() < deadline, "W&B did not finish its files"
+        time.sleep(0.01)
 
 
 def assert_told(place: Path, result: hd.Result) -> None:

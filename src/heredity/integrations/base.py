@@ -194,16 +194,16 @@ class Logger(ABC):
         return study
 
     def _write_points(self) -> None:
-        """Each member's in one go, so that few calls catch up with much."""
+        """Each member's in one go, so that few calls catch up with much. After an error all wait;
+        what was written is left out the next time."""
         self._points.sort(key=lambda point: (point.member, point.trial))
-        for member, group in groupby(list(self._points), lambda point: point.member):
-            mine = list(group)
+        for member, group in groupby(self._points, lambda point: point.member):
             try:
-                self._write_member(member, mine)
+                self._write_member(member, list(group))
             except Exception:
                 self._told.pop(member, None)  # to be asked again: some may have been written
                 raise
-            del self._points[: len(mine)]
+        self._points = []
 
     def _write_member(self, member: int, points: list[Point]) -> None:
         if member not in self._told:

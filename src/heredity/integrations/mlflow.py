@@ -76,6 +76,8 @@ class Logger(Base):
 
     def _summarise(self, study: Summary) -> None:
         run, now_ms = self._study_run(), int(time.time() * 1000)
+        if not study.ended:
+            self._client.update_run(run, status="RUNNING")
         metrics = [
             self._entities.Metric(metric_name(name), value, now_ms, study.trials)
             for name, value in study.values.items()
