@@ -21,9 +21,10 @@ from heredity.evolution import events as ev
 from heredity.evolution.collect import KeepRule
 from heredity.evolution.rounds import Outcome, as_round
 from heredity.evolution.trial import Checkpoint
-from heredity.executors.program import BEST, Rows
+from heredity.executors.program import Rows
 from heredity.executors.vectorized import Vectorized
 from heredity.log import Log
+from heredity.podium import Podium
 
 BLOCK_S = 5.0
 """A crash loses at most about so much work."""
@@ -60,12 +61,14 @@ class Blocks:
         self,
         log: Log,
         executor: Vectorized,
+        podium: Podium,
         checkpoints: CheckpointStore,
         keep: KeepRule,
         new_best: Callable[[Checkpoint], None],
     ) -> None:
         self.log = log
         self.executor = executor
+        self.podium = podium
         self.checkpoints = checkpoints
         self.keep = keep
         self._new_best = new_best
@@ -126,23 +129,25 @@ class Blocks:
         self._submit(Block(rounds, saved, self._to_release(saved), self.executor.program.copy()))
 
     def _to_save(self) -> dict[int, int]:
-        """The trials whose states a block holds, with their rows: the last round's and the best."""
+        """The trials whose states a block holds, with their rows: each member's last one, and the
+        finalists."""
         population = self.log.population
         saved = {
-            trial: int(population.member[trial])
-            for trial in range(*population.resident)
+            trial: lane
+            for lane, trial in enumerate(population.resident.tolist())
             if population.status_of(trial) == "finished"
         }
-        if population.peak is not None:
-            saved.setdefault(population.peak, BEST)
-        return dict(sorted(saved.items()))
+        return dict(sorted((self.podium.rows | saved).items()))
 
     def _to_release(self, saved: Mapping[int, int]) -> tuple[int, ...]:
         """Everything older: the device never goes back to it."""
         if self.keep == "all":
             return ()
         population = self.log.population
-        return tuple(sorted(population.held - population.pins - saved.keys()))
+        wanted = population.pins | saved.keys()
+        if self.keep == "lineage":
+            wanted |= {a for trial in wanted for a in population.lineage(trial)}
+        return tuple(sorted(population.held - wanted))
 
     # ------------------------------------------------------------------ writing it
 

@@ -12,7 +12,7 @@ log. A crash goes back to the last block and takes the same decisions again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -23,17 +23,19 @@ from heredity.blocks import Blocks, Trained
 from heredity.checkpoints.base import CheckpointStore
 from heredity.crash import crash_point
 from heredity.driver import lost_with_driver, paused
-from heredity.errors import Conflict, HeredityError
+from heredity.errors import Conflict
 from heredity.evolution import events as ev
 from heredity.evolution.decide import next_events
 from heredity.evolution.definition import Definition, trial_seed
 from heredity.evolution.rounds import Outcome
-from heredity.evolution.trial import Checkpoint, Proposal
+from heredity.evolution.trial import Checkpoint
+from heredity.evolution.view import View
 from heredity.executors.base import Completed
 from heredity.executors.program import VectorTrainable, setting_of
 from heredity.executors.vectorized import Measurement, Vectorized
 from heredity.log import Log
 from heredity.outcomes import as_event, finite
+from heredity.podium import Podium
 from heredity.pulse import EVERY_S, Pulse
 from heredity.settings import Settings
 from heredity.upkeep import over_limit, sweep
@@ -68,7 +70,9 @@ class RoundDriver:
         self._gave_up = False
         self._show = show
         self._pulse = Pulse(log.store, log.study)
-        self._blocks = Blocks(log, executor, checkpoints, settings.keep, new_best)
+        finals = settings.finals
+        self._podium = Podium(log.population, finals.count if finals.evaluations else 1)
+        self._blocks = Blocks(log, executor, self._podium, checkpoints, settings.keep, new_best)
 
     @property
     def seconds(self) -> float:
@@ -80,11 +84,13 @@ class RoundDriver:
         self.stopping = True
 
     def open(self, trainable: VectorTrainable) -> None:
-        """Build the program, with the chunk that was chosen when the study began."""
-        population = self.log.population
-        chunk = self.executor.open(trainable, setting_of(self.definition), population.chunk)
-        if population.chunk is None:
-            self._append(ev.ChunkChosen(chunk, "chosen when the study began"))
+        """Build the program, with the chunk that was chosen before if that is possible here."""
+        before = self.log.population.chunk
+        setting = setting_of(self.definition, self._podium.slots)
+        chunk = self.executor.open(trainable, setting, before)
+        if chunk != before:
+            began = "began" if before is None else "went on"
+            self._append(ev.ChunkChosen(chunk, f"chosen when the study {began}"))
 
     def run(self) -> None:
         """Go on from the log until the study ends or pauses, or `stop` is called."""
@@ -110,7 +116,7 @@ class RoundDriver:
             self._pause(reason)
             return False
         if training := _trains(self._decide()):
-            self._round(training)
+            self._round(_alike(training))
             return True
         self._blocks.flush()
         self.log.refresh()
@@ -146,9 +152,9 @@ class RoundDriver:
     def _round(self, proposed: list[ev.TrialProposed]) -> None:
         """Train one round, and fold what is proposed and what comes out."""
         population = self.log.population
-        proposed = _by_member(proposed)
+        proposed = _by_member(proposed, len(population))
         crash_point("launch.before")
-        self.executor.start(self._all_rows(proposed), self._row_of)
+        self._start(proposed)
         crash_point("launch.after")
         population.foresee([*proposed, *(ev.TrialStarted(e.trial, 0) for e in proposed)])
         self._while_it_trains(proposed)
@@ -158,7 +164,7 @@ class RoundDriver:
         ]
         population.foresee(outcomes)
         population.left_on_device(proposed[0].trial, len(proposed))
-        self._keep_best(proposed[0].trial)
+        self._keep_finalists(proposed[0].trial)
         self._blocks.add(Trained(proposed, outcomes, elapsed_s))
 
     def _while_it_trains(self, proposed: Sequence[ev.TrialProposed]) -> None:
@@ -171,20 +177,19 @@ class RoundDriver:
             self.log.refresh()
         self._show(self)
 
-    def _all_rows(self, proposed: Sequence[ev.TrialProposed]) -> list[Proposal]:
-        """A proposal for every row. In a last round that is not full the other rows train too, and
-        are not looked at; so what they hold is saved first."""
-        if len({event.proposal.stop - event.proposal.start for event in proposed}) > 1:
-            raise HeredityError("members of a vectorized population must train equally many steps")
-        if len(proposed) == self.definition.population:
-            return [event.proposal for event in proposed]
-        self._blocks.flush()
+    def _start(self, proposed: Sequence[ev.TrialProposed]) -> None:
+        """Begin a round: a proposal for every row. The rows of members that have nothing to train
+        are trained in vain, and stay as they are."""
         given = {event.proposal.member: event.proposal for event in proposed}
-        idle = proposed[0].proposal
-        return [
-            given.get(m) or replace(idle, member=m, weights_from=None, start=0, evaluations=0)
-            for m in range(self.definition.population)
-        ]
+        population, view = self.log.population, View(self.log.population, self.definition)
+        last = all(view.is_last_turn(proposal) for proposal in given.values())
+        others = [m for m in range(view.size) if m not in given]
+        idle = [m for m in others if population.resident[m] >= 0]
+        for m in others:
+            own = int(population.resident[m]) if m in idle else None
+            given[m] = replace(proposed[0].proposal, member=m, weights_from=own, evaluations=0)
+        rows = [given[m] for m in range(view.size)]
+        self.executor.start(rows, self._row_of, idle, last)
 
     def _row_of(self, trial: int) -> int:
         return int(self.log.population.member[trial])
@@ -199,12 +204,15 @@ class RoundDriver:
         score = metrics.get(metric) if event.proposal.evaluations else None
         return ev.TrialFinished(event.trial, 0, score, metrics, None, elapsed_s)
 
-    def _keep_best(self, first: int) -> None:
-        """Have the program remember the best row so far, if it is of the round that begins with
-        trial `first`: it has no checkpoint yet."""
-        peak = self.log.population.peak
-        if peak is not None and peak >= first:
-            self.executor.program.keep(self._row_of(peak))
+    def _keep_finalists(self, first: int) -> None:
+        """Have the program remember the finalists among the trials from `first` on: they have no
+        checkpoint yet."""
+        ended = np.arange(first, len(self.log.population))
+        self._keep(self._podium.take(ended))
+
+    def _keep(self, rows: Mapping[int, int]) -> None:
+        if rows:
+            self.executor.program.keep(rows)
 
     # ------------------------------------------------------------------ evaluations, recovery
 
@@ -232,11 +240,12 @@ class RoundDriver:
         """Take the last block's state back to the device; what came after it is done again."""
         sweep(self.log, self.checkpoints)
         population = self.log.population
-        first, end = population.resident
-        block = next((c for t in range(first, end) if (c := population.blocks.get(t))), None)
+        saved = (population.blocks.get(int(trial)) for trial in population.resident)
+        block = next((checkpoint for checkpoint in saved if checkpoint), None)
         if block is not None:
             with self.checkpoints.open(replace(block, row=None)) as folder:
                 self.executor.program.load(folder)
+            self._keep(self._podium.recover(block.uri))
         lost = [t for t in sorted(population.open) if population.status_of(t) == "running"]
         self._append(*(lost_with_driver(population, trial) for trial in lost))
 
@@ -251,10 +260,16 @@ def _trains(events: Sequence[ev.Event]) -> list[ev.TrialProposed]:
     return [event for event in proposed if event.proposal.kind == "train"]
 
 
-def _by_member(proposed: list[ev.TrialProposed]) -> list[ev.TrialProposed]:
-    """The same trials in the order of their lanes, and so of their rows."""
-    first = min(event.trial for event in proposed)
+def _alike(proposed: list[ev.TrialProposed]) -> list[ev.TrialProposed]:
+    """Those that train as many steps as the most urgent one; the others' turn comes next."""
+    steps = [event.proposal.stop - event.proposal.start for event in proposed]
+    return [event for event, count in zip(proposed, steps, strict=True) if count == steps[0]]
+
+
+def _by_member(proposed: Sequence[ev.TrialProposed], first: int) -> list[ev.TrialProposed]:
+    """The same trials, numbered from `first` in the order of their lanes, and so of their rows."""
     lanes = sorted(proposed, key=lambda event: event.proposal.member)
-    if lanes == proposed:
-        return lanes
-    return [replace(event, trial=first + number) for number, event in enumerate(lanes)]
+    return [
+        event if event.trial == trial else replace(event, trial=trial)
+        for trial, event in enumerate(lanes, first)
+    ]

@@ -63,7 +63,7 @@ PLAIN: dict[str, Any] = {
     "failures_in_a_row": list[ev.TrialFailed],
     "bytes_kept": int,
     "peak": int | None,
-    "resident": tuple[int, int],
+    "vectorized": bool,
     "blocks": dict[int, Checkpoint],
     "chunk": int | None,
     "seq": int,

@@ -147,8 +147,8 @@ class Workshop:
         opened.callback(self.checkpoints.remove_spares)
         opened.callback(executor.close)
         while True:
-            driver = self._driver(log, executor, view.show)
             try:
+                driver = self._driver(log, executor, view.show)
                 with graceful(driver.stop):
                     driver.run()
                 break
@@ -163,8 +163,10 @@ class Workshop:
         if error.chunk is None:
             raise error
         was = log.population.chunk
+        why = f"out of memory with {was} members at once" if was else "out of memory at the start"
+        chosen = ev.ChunkChosen(error.chunk, why)
         log = Log(self.store, self.name, log.listener)
-        log.append([ev.ChunkChosen(error.chunk, f"out of memory with {was} members at once")])
+        log.append_after_others(lambda population: [chosen])
         return log
 
     def _driver(
@@ -197,7 +199,7 @@ class Workshop:
 
     def _require_kind(self, log: Log, vectorized: bool) -> None:
         """Checkpoints of one kind of executor cannot be gone on from by the other."""
-        was = bool(log.population.resident[1])
+        was = log.population.vectorized
         if log.population.ended_count and was != vectorized:
             began = "hd.Vectorized" if was else "another executor"
             raise UsageError(

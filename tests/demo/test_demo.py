@@ -40,7 +40,7 @@ def test_the_command_ends_with_a_comparison_and_what_to_type_next(
         found = hd.open(name, runs)
         assert found.status == "ended"
         assert found.population.ended_count == kind.population * kind.intervals
-        assert bool(found.population.resident[1]) == (kind is SMALL), "each on its executor"
+        assert found.population.vectorized == (kind is SMALL), "each on its executor"
         assert found.best.confirmed is not None
         assert f"{found.best.score:.4g}" in ended.stdout
         assert f"{found.best.confirmed:.4g}" in ended.stdout

@@ -73,7 +73,7 @@ def test_a_round_folds_like_its_parts():
     assert story.population.seq == 2
     ours, theirs = facts(story.population), facts(parts)
     different = {name for name in ours if ours[name] != theirs[name]}
-    assert different == {"seq", "resident"}
+    assert different == {"seq", "resident", "vectorized"}
 
 
 def test_an_illegal_round_changes_nothing():

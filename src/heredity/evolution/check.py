@@ -52,7 +52,7 @@ class Check:
         self._pins: dict[int, bool] = {}
         self._injected: set[int] = set()
         self._carried_out: set[int] = set()
-        self._resident: tuple[int, int] | None = None
+        self._on_device: dict[int, int] = {}
 
     def verify(self, event: ev.Event) -> None:
         """Raise `IllegalEvent` unless the event may follow."""
@@ -244,7 +244,8 @@ class Check:
         for part in expand(event):
             self.note(part)
         self._kept.update(dict.fromkeys(event.saved, True))
-        self._resident = (event.first, event.first + event.count)
+        for trial in range(event.first, event.first + event.count):
+            self._on_device[self._proposal(trial).member] = trial
 
     def _note_failed(self, event: ev.TrialFailed) -> None:
         trial = event.trial
@@ -305,8 +306,13 @@ class Check:
         return self._state.has_checkpoint(trial) if found is None else found
 
     def _can_give(self, trial: int) -> bool:
-        first, end = self._resident or self._state.resident
-        return self._has_checkpoint(trial) or (self._in_round and first <= trial < end)
+        return self._has_checkpoint(trial) or (self._in_round and self._is_on_device(trial))
+
+    def _is_on_device(self, trial: int) -> bool:
+        if not 0 <= trial < self._count():
+            return False
+        found = self._on_device.get(self._proposal(trial).member)
+        return self._state.is_on_device(trial) if found is None else found == trial
 
     def _is_pinned(self, trial: int) -> bool:
         found = self._pins.get(trial)

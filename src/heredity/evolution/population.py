@@ -124,8 +124,10 @@ class Population(State):
         self.left_on_device(event.first, event.count)
 
     def left_on_device(self, first: int, count: int) -> None:
-        """The states on the device are those of these trials: the round that ended last."""
-        self.resident = (first, first + count)
+        """A round ended: its trials' states are on the device, in place of those before."""
+        trials = np.arange(first, first + count)
+        self.vectorized = True
+        self.resident[self.member[trials]] = trials
 
     def _note_saved(self, event: ev.RoundFinished) -> None:
         if event.checkpoint is None:

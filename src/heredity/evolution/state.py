@@ -58,7 +58,8 @@ class State:
         kept: by trial: whether its checkpoint can be inherited.
         top, below: each lane's measured trials by falling `stop`, as linked lists (−1 ends).
         newest: by lane: the measured trial that ended last, or −1.
-        resident: of a vectorized study, first and end of the trials whose states are on the device.
+        vectorized: whether it trains in rounds, the states of all members on one device.
+        resident: by lane: the trial whose state is on the device, or −1.
         blocks: the checkpoints of trials that were saved in a block.
         chunk: how many members train at once.
         champion: by lane: its best trial by lineage mean, or −1.
@@ -101,7 +102,7 @@ class State:
         self.failures_in_a_row: list[ev.TrialFailed] = []
         self.bytes_kept = 0
         self.peak: int | None = None
-        self.resident = (0, 0)
+        self.vectorized = False
         self.blocks: dict[int, Checkpoint] = {}
         self.chunk: int | None = None
 
@@ -114,6 +115,7 @@ class State:
         self.top = np.full(lanes, -1, dtype=np.int64)
         self.newest = np.full(lanes, -1, dtype=np.int64)
         self.champion = np.full(lanes, -1, dtype=np.int64)
+        self.resident = np.full(lanes, -1, dtype=np.int64)
         self.member = Column(np.int64, -1)
         self.stop = Column(np.int64, 0)
         self.source = Column(np.int64, -1)
@@ -145,6 +147,9 @@ class State:
 
     def has_checkpoint(self, trial: int) -> bool:
         return 0 <= trial < len(self) and bool(self.kept[trial])
+
+    def is_on_device(self, trial: int) -> bool:
+        return self.vectorized and bool(self.resident[self.member[trial]] == trial)
 
     def is_pinned(self, trial: int) -> bool:
         return trial in self.pins

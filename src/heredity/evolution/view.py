@@ -177,18 +177,21 @@ class View:
         return np.where((trials >= 0)[:, None], self._population.means[trials], np.nan)
 
     def inheritable(self, trials: Ids) -> NDArray[np.bool_]:
-        """Which trials' states can be taken over; not −1. On a device those of the last round,
+        """Which trials' states can be taken over; not −1. On a device each member's last one,
         which is all that it holds; elsewhere those whose checkpoint is kept."""
-        first, end = self._population.resident
-        if end:
-            return (trials >= first) & (trials < end)
-        kept: NDArray[np.bool_] = (trials >= 0) & self._population.kept[trials]
+        population = self._population
+        if population.vectorized:
+            on_device: NDArray[np.bool_] = population.resident[population.member[trials]] == trials
+            return (trials >= 0) & on_device
+        kept: NDArray[np.bool_] = (trials >= 0) & population.kept[trials]
         return kept
 
     def can_give(self, trial: int) -> bool:
         """Whether this trial's state can be taken over, as `inheritable`."""
-        first, end = self._population.resident
-        return first <= trial < end if end else self._population.has_checkpoint(trial)
+        population = self._population
+        if population.vectorized:
+            return population.is_on_device(trial)
+        return population.has_checkpoint(trial)
 
     def records(self, step: int) -> Ids:
         """Of each lane the measured trial with the largest stop ≤ `step`, or −1: who a member at

@@ -7,11 +7,12 @@ the program but its protocol. Row i is member i. It decides nothing and knows no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heredity.errors import HeredityError, UsageError
 from heredity.evolution.trial import Proposal
@@ -56,17 +57,28 @@ class Vectorized:
         for name in ("chunk", "devices", "block"):
             value = getattr(self, name)
             allowed = value is None or (name == "chunk" and value == "auto")
-            if not allowed and (not isinstance(value, int) or value < 1):
+            number = isinstance(value, int) and not isinstance(value, bool)
+            if not allowed and (not number or value < 1):
                 raise UsageError(f"Vectorized: {name} is a whole number from 1, not {value!r}")
 
     def open(self, trainable: VectorTrainable, setting: Setting, chunk: int | None) -> int:
-        """Build and check the program; returns the chunk it chose, or was given."""
+        """Build and check the program; returns the chunk it trains with.
+
+        Args:
+            chunk: the one that was chosen before, if one was. One's own may be smaller; a larger
+                one may have run out of memory.
+        """
         if self._program is not None:
             raise UsageError("this executor is open already: close it first")
-        self._program = trainable.program(chunk or self.chunk, self.devices)
+        wanted = self.chunk if chunk is None else min(chunk, self._own or chunk)
+        self._program = trainable.program(wanted, self.devices)
         self._space = setting.space
         self._program.open(setting)
         return self._program.chunk
+
+    @property
+    def _own(self) -> int | None:
+        return None if self.chunk == "auto" else self.chunk
 
     @property
     def program(self) -> VectorProgram:
@@ -75,10 +87,23 @@ class Vectorized:
             raise HeredityError("this executor is not open")
         return self._program
 
-    def start(self, proposals: Sequence[Proposal], row_of: Callable[[int], int]) -> None:
-        """Begin a round: one proposal for each member, in order; `row_of` gives a trial's row."""
+    def start(
+        self,
+        proposals: Sequence[Proposal],
+        row_of: Callable[[int], int],
+        idle: Collection[int] = (),
+        last: bool = False,
+    ) -> None:
+        """Begin a round: one proposal for each member, in order.
+
+        Args:
+            row_of: gives a trial's row.
+            idle: members whose state stays as it is; their proposals only fill the row.
+            last: no round is expected to follow.
+        """
         self._began = time.perf_counter()
-        self.program.start(self._round(proposals, row_of))
+        round = self._round(proposals, row_of)
+        self.program.start(replace(round, idle=_mask(idle, len(proposals)), last=last))
 
     def finish(self) -> tuple[list[Measurement], float]:
         """Wait for the round; what each row showed, and the seconds since it began."""
@@ -122,3 +147,7 @@ class Vectorized:
             for name in self._space
             if self._space[name].kind != "constant"
         }
+
+
+def _mask(members: Collection[int], count: int) -> NDArray[np.bool_] | None:
+    return np.isin(np.arange(count), list(members)) if members else None

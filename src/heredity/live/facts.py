@@ -76,7 +76,7 @@ class Facts:
     def best(self) -> int | None:
         """The best trial so far; in a vectorized study also one that is on the device only."""
         p = self.population
-        return p.peak if p.status == "running" and p.resident[1] else p.best
+        return p.peak if p.status == "running" and p.vectorized else p.best
 
     @cached_property
     def best_score(self) -> float | None:
