@@ -182,6 +182,7 @@ def test_a_vector_trainable_runs_as_one_program(folder: Path, call: Call) -> Non
     )
     text = CLIMB.replace("climb_beside:climb", "descent_beside:descent")
     Path("study.toml").write_text(text[: text.index("[executor]")])
+    assert "all members in one file" in call("check", "study.toml").stdout
     ended = call("run", "study.toml")
     assert ended.exit_code == 0, ended.output
     trial = hd.open("climb").best.trial
