@@ -135,8 +135,8 @@ LEGAL_FOR_STUDIES = {
         *("propose", "pause", "ask to stop", "end", "budget", "bounds", "inject"),
         *("round", "chunk"),
     },
-    "paused": {"resume", "ask to stop", "budget", "bounds", "inject", "round"},
-    "stopping": {"pause", "end", "budget", "round"},
+    "paused": {"resume", "ask to stop", "budget", "bounds", "inject", "round", "chunk"},
+    "stopping": {"pause", "end", "budget", "round", "chunk"},
     "ended": {"resume", "budget", "bounds"},
 }
 

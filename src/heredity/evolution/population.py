@@ -168,10 +168,10 @@ class Population(State):
         self._end(event, "stopped", p)
 
     def _diverged(self, event: ev.TrialDiverged) -> None:
-        self.diverged += 1
         self._close(event.trial, "diverged", event)
         p = self.proposal_of(event.trial)
         if p.kind == "train":
+            self.diverged += 1
             self.scores[event.trial] = -np.inf
             self.means[event.trial] = -np.inf
             self._charge(event.trial, p)

@@ -44,6 +44,7 @@ STUDY: dict[tuple[str | None, type], str] = {
     ("paused", ev.RoundFinished): "paused",
     ("running", ev.ChunkChosen): "running",
     ("paused", ev.ChunkChosen): "paused",
+    ("stopping", ev.ChunkChosen): "stopping",
     ("running", ev.BoundsChanged): "running",
     ("paused", ev.BoundsChanged): "paused",
     ("ended", ev.BoundsChanged): "ended",
