@@ -119,7 +119,7 @@ class TestTelling:
 
     def test_a_round_is_taken_note_of_without_waiting(self, target: Target) -> None:
         """The target hangs from the first point on until the last round is told."""
-        mine, gate = vector_study(budget=hd.Steps(15), finalists=0), threading.Event()
+        mine, gate = vector_study(budget=hd.Steps(15)), threading.Event()
         target.broken = lambda member, points: gate.wait(60)
         logger = Notebook(mine, target)
         rounds = 0
@@ -300,7 +300,7 @@ class TestTrouble:
 
 class TestCost:
     def test_a_round_of_a_thousand_members_is_one_write_each(self, target: Target) -> None:
-        mine = vector_study(population=1000, budget=hd.Steps(15), finalists=0)
+        mine = vector_study(population=1000, budget=hd.Steps(15))
         logger = Notebook(mine, target)
         result = run(mine, logger, hd.Vectorized(block=1))
         assert target.trials == numbers(result)
