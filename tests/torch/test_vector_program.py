@@ -137,6 +137,37 @@ def test_inherit_decides_what_a_donor_gives() -> None:
     assert torch.equal(after["env"], before["env"])
 
 
+# Rows that rest ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", ["auto", 2])
+def test_idle_rows_come_out_as_they_went_in_and_the_others_train(chunk: Any) -> None:
+    resting, training = (Played(NOISY, rates(5), chunk=chunk) for _ in range(2))
+    for population in (resting, training):
+        population.play(4)
+    before = resting.states()
+    idle = np.array([False, True, False, False, True])
+    shown = resting.play(4, idle=idle)
+    training.play(4)
+    for path, leaf in resting.states().items():
+        assert torch.equal(leaf[idle], before[path][idle])
+        assert torch.equal(leaf[~idle], training.states()[path][~idle])
+        assert not torch.equal(leaf[~idle], before[path][~idle]) or not leaf.is_floating_point()
+    still = resting.play(0).metrics["accuracy"]
+    assert (shown.metrics["accuracy"] == still).all()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_where_an_idle_row_stands_is_nothing_to_the_others(shared: bool) -> None:
+    data = ht.batches((X, Y), 16, shared=shared)
+    one, other = (Played(classifier(data=data), rates(2)) for _ in range(2))
+    for population in (one, other):
+        population.play(2)
+    other.starts[1] += 7
+    shown = [played.play(2, idle=np.array([False, True])) for played in (one, other)]
+    assert shown[0].metrics["train_loss"][0] == shown[1].metrics["train_loss"][0]
+
+
 # Files ---------------------------------------------------------------------------------
 
 
@@ -144,7 +175,7 @@ def test_a_population_that_was_loaded_goes_on_bitwise(tmp_path: Path) -> None:
     straight, stopped, resumed = (Played(NOISY, rates(3)) for _ in range(3))
     straight.play(5)
     stopped.play(5)
-    stopped.program.keep(1)
+    stopped.program.keep({0: 1})
     stopped.program.copy().write(tmp_path)
     resumed.program.load(tmp_path)
     resumed.turn, resumed.starts = stopped.turn, stopped.starts
@@ -162,7 +193,7 @@ def test_a_copy_and_the_best_row_stay_as_they_were(tmp_path: Path) -> None:
     population = Played(classifier(), rates(2))
     population.play(3)
     before = population.members()[1]
-    population.program.keep(1)
+    population.program.keep({0: 1})
     rows = population.program.copy()
     population.play(5)
     rows.write(tmp_path)
@@ -170,6 +201,63 @@ def test_a_copy_and_the_best_row_stay_as_they_were(tmp_path: Path) -> None:
         member = saved_member(population.program, tmp_path, row)
         assert torch.equal(member[0].weight, before[0].weight)
     assert torch.equal(population.program.copy().state["params/0.weight"][-1], before[0].weight)
+
+
+def weight(population: Played, folder: Path, row: int) -> torch.Tensor:
+    saved: torch.Tensor = saved_member(population.program, folder, row)[0].weight
+    return saved
+
+
+def test_slots_keep_rows_apart_and_what_is_not_named_stays(tmp_path: Path) -> None:
+    population = Played(classifier(), rates(3), slots=3)
+    population.play(2)
+    first = [member[0].weight for member in population.members()]
+    population.program.keep({0: 2, 1: 0})
+    population.play(2)
+    second = [member[0].weight for member in population.members()]
+    population.program.keep({0: 1})
+    population.play(2)
+    population.program.copy().write(tmp_path)
+    assert torch.equal(weight(population, tmp_path, BEST), second[1])
+    assert torch.equal(weight(population, tmp_path, -2), first[0])
+    for row in (-3, -4):
+        with pytest.raises(NotFound, match=f"kept in slot {-1 - row} of"):
+            weight(population, tmp_path, row)
+
+
+@pytest.mark.parametrize("slots", [0, 1, 3])
+def test_a_file_with_other_slots_gives_those_that_both_have(tmp_path: Path, slots: int) -> None:
+    population = Played(classifier(), rates(2), slots=2)
+    population.play(2)
+    population.program.keep({0: 1, 1: 0})
+    population.program.copy().write(tmp_path)
+
+    other = Played(classifier(), rates(2), slots=slots)
+    other.play(1)
+    other.program.load(tmp_path)
+    weights = [member[0].weight for member in population.members()]
+    for mine, saved in zip(other.members(), weights, strict=True):
+        assert torch.equal(mine[0].weight, saved)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other.program.copy().write(folder)
+    for slot, row in [(0, 1), (1, 0)][:slots]:
+        assert torch.equal(weight(other, folder, -1 - slot), weights[row])
+    with pytest.raises(NotFound, match="no best member was kept"):
+        weight(other, folder, -1 - min(slots, 2))
+
+
+def test_what_a_file_does_not_hold_is_kept_no_longer(tmp_path: Path) -> None:
+    population = Played(classifier(), rates(2))
+    population.play(1)
+    population.program.copy().write(tmp_path)
+    population.program.keep({0: 1})
+    population.program.load(tmp_path)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    population.program.copy().write(folder)
+    with pytest.raises(NotFound, match="no best member was kept"):
+        weight(population, folder, BEST)
 
 
 def test_a_saved_member_scores_as_it_did(tmp_path: Path) -> None:
@@ -298,6 +386,7 @@ def test_a_single_member_is_the_same_as_in_the_population(tmp_path: Path) -> Non
         restore = save
         assert session.result["accuracy"] == shown[turn].metrics["accuracy"][1]
         assert session.unconsumed == ()
+        assert set(session.verified) == {"lr", "momentum"}
     saved = saved_member(NOISY.program(), save, 0)
     torch.testing.assert_close(
         saved[0].weight, population.members()[1][0].weight, rtol=1e-9, atol=1e-12

@@ -60,10 +60,11 @@ class Played:
         chunk: Any = "auto",
         seed: int = 0,
         metric: str = "accuracy",
+        slots: int = 1,
     ) -> None:
         self.space, self.hparams = space, hparams
         self.program: Program = trainable.program(chunk, None)
-        self.program.open(Setting(space, len(hparams), 10, metric, seed))
+        self.program.open(Setting(space, len(hparams), 10, metric, seed, slots=slots))
         self.turn = 0
         self.starts = np.zeros(len(hparams), dtype=np.int64)
 
@@ -96,8 +97,8 @@ class Played:
             return [member(self.program, Path(folder), row) for row in rows]
 
     def states(self) -> dict[str, torch.Tensor]:
-        """The stacked state, without the best row."""
-        return {path: leaf[:-1] for path, leaf in self.program.copy().state.items()}
+        """The stacked state, without the slots."""
+        return {path: leaf[: len(self.hparams)] for path, leaf in self.program.copy().state.items()}
 
 
 def member(program: Program, folder: Path, row: int, space: Space = RATES) -> Any:

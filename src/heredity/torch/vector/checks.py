@@ -20,6 +20,7 @@ from heredity.space import Keep, Space
 from heredity.torch.vector.bodies import Body, split
 from heredity.torch.vector.liveness import dead
 from heredity.torch.vector.mistakes import explained
+from heredity.torch.vector.shortage import is_out_of_memory
 from heredity.torch.vector.tree import Flat, flatten, unflatten
 from heredity.trainables.metrics import demand
 from heredity.trainables.traces import one_line
@@ -128,6 +129,8 @@ def _explaining(name: str, trial: Trial, run: Callable[..., Any]) -> Iterator[No
     except HeredityError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
 
         def needed() -> list[str]:
             return [hparam for hparam in trial.plain if _runs(trial, run, hparam)]

@@ -54,6 +54,12 @@ class Feed(Protocol):
         """Let go of memory and threads. Safe to call twice."""
 
 
+def furthest(steps: NDArray[np.int64], idle: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Where those stand, of the rows that train, that have come furthest; shape (1,)."""
+    trained = steps if idle is None or idle.all() else steps[~idle]
+    return np.array([trained.max()])
+
+
 class Nothing:
     """No data: a batch is None."""
 
@@ -93,11 +99,8 @@ class Resident:
     def begin(self, round: Round, members: NDArray[np.int64]) -> None:
         starts, turns = round.starts, round.turns
         if self.shared:
-            members, starts, turns = (
-                SHARED_LANE,
-                starts.max(keepdims=True),
-                turns.max(keepdims=True),
-            )
+            members = SHARED_LANE
+            starts, turns = (furthest(column, round.idle) for column in (starts, turns))
         self._members, self._starts = members, starts
         self._keys = member_keys(self._seed, members, turns, Purpose.BATCH, self._device)
         self._ahead: tuple[slice, int, Tensor] | None = None

@@ -16,6 +16,7 @@ import torch
 from heredity import errors
 from heredity.errors import HeredityError, TrainingError, UsageError, did_you_mean
 from heredity.torch.vector.draws import KEYED
+from heredity.torch.vector.shortage import is_out_of_memory
 from heredity.trainables.traces import one_line, user_frames
 
 _NOT_THEIRS = tuple(str(Path(file).parent) for file in (torch.__file__, errors.__file__))
@@ -65,6 +66,8 @@ def own_errors(name: str) -> Iterator[None]:
     except HeredityError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise _own(name, error) from error
 
 

@@ -21,6 +21,7 @@ from heredity.torch.vector.bodies import (
     taken_apart,
     with_metrics,
 )
+from heredity.torch.vector.generators import borrowed
 from heredity.torch.vector.mistakes import own_errors
 from heredity.torch.vector.optimizers import Optimizer, Slots, settings_of
 from heredity.torch.vector.tree import SEPARATOR, Flat, flatten
@@ -73,8 +74,7 @@ class Network:
         self._has_ties = _has_ties(self._holder)
 
     def _built(self) -> nn.Module:
-        # who asks for a module does not mean to draw
-        with torch.random.fork_rng([]), own_errors(self.names[0]):
+        with borrowed(), own_errors(self.names[0]):  # who asks for a module does not mean to draw
             module = self.model()
         if not isinstance(module, nn.Module):
             raise UsageError(

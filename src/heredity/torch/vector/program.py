@@ -1,4 +1,4 @@
-"""The program that trains a population: rounds, take-overs, chunks and the best row.
+"""The program that trains a population: rounds, take-overs, chunks and the rows that are kept.
 
 It owns the stacked state on the device. It knows members only as a body of stacked functions, and
 nothing of events, of stores, or of why one row takes over another.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,6 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
-from heredity.errors import TrainingError
 from heredity.executors.program import FRESH, OutOfMemory, Round, RoundScores, Setting
 from heredity.space import Space
 from heredity.torch.vector.bodies import Body, batched_kernels
@@ -33,20 +33,17 @@ from heredity.torch.vector.checks import (
 )
 from heredity.torch.vector.data import Batches, Data, Stream
 from heredity.torch.vector.feeds import Feed, Nothing, Resident
+from heredity.torch.vector.generators import seeded
 from heredity.torch.vector.keys import Purpose, member_keys, member_words, on_device
 from heredity.torch.vector.memory import fitting
 from heredity.torch.vector.ramps import Ramp, columns_of, constants_of
 from heredity.torch.vector.reading import Reader
-from heredity.torch.vector.rows import (
-    StackedRows,
-    check_same_form,
-    read_row,
-    read_rows,
-    stacked_on_host,
-)
+from heredity.torch.vector.rows import StackedRows, read_row, read_rows, take_back
+from heredity.torch.vector.shortage import is_out_of_memory
 from heredity.torch.vector.steps import Example, Steps, in_place, ready
 from heredity.torch.vector.tree import Flat, finite_rows, flatten, precision_of, unflatten
 from heredity.trainables.metrics import mean_of
+from heredity.trainables.traces import one_line
 
 Chunk = int | Literal["auto"]
 
@@ -79,7 +76,7 @@ class Program:
         self._chunk = 0
         self._dtype = torch.get_default_dtype()
         self._state: Flat = {}
-        self._best: Flat | None = None
+        self._kept: set[int] = set()
         self._feed: Feed = Nothing()
         self._steps: list[Steps] = []
         self._pending: Mapping[str, Tensor] = {}
@@ -89,7 +86,7 @@ class Program:
     @torch.no_grad()
     def open(self, setting: Setting) -> None:
         """Check the user's functions, choose the chunk, make room for the state."""
-        with batched_kernels(self._device):
+        with self._in_memory(), batched_kernels(self._device):
             self._open(setting)
 
     def _open(self, setting: Setting) -> None:
@@ -102,9 +99,9 @@ class Program:
         self._feed = _feed_of(self._data, setting, self._device)
         trial = self._trial(setting)
         self._traits = try_out(trial)
+        rows = setting.population + setting.slots  # as in a file: the slots behind the members
         self._state = {
-            path: leaf.new_zeros((setting.population, *leaf.shape[1:]))
-            for path, leaf in trial.state.items()
+            path: leaf.new_zeros((rows, *leaf.shape[1:])) for path, leaf in trial.state.items()
         }
         self._chunk = self._chosen_chunk(trial)
         self._make_ready(trial)
@@ -116,8 +113,8 @@ class Program:
         try:
             examples = [self._example(trial, rows) for rows in self._groups()]
             self._steps = ready(function, examples, compiled=self._compiled)
-        except torch.OutOfMemoryError:
-            if self._asked_chunk != "auto" or self._chunk == 1:
+        except RuntimeError as error:
+            if self._asked_chunk != "auto" or self._chunk == 1 or not is_out_of_memory(error):
                 raise
             self._chunk //= 2
         else:
@@ -177,7 +174,7 @@ class Program:
     def close(self) -> None:
         """Let go of the device's memory."""
         self._steps = []
-        self._state, self._best, self._pending = {}, None, {}
+        self._state, self._pending = {}, {}
         self._feed.close()
 
     # A round -----------------------------------------------------------------------------------
@@ -192,16 +189,19 @@ class Program:
         """Raise the seam's `OutOfMemory` for torch's."""
         try:
             yield
-        except torch.OutOfMemoryError as error:
-            smaller = self._chunk // 2 or None
-            text = f"{self._device} has no room for {self._chunk} members at once"
-            raise OutOfMemory(text, smaller) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            wanted = f"{self._chunk} members at once" if self._chunk else "the data and the states"
+            text = f"{self._device} has no room for {wanted} ({one_line(error)})"
+            raise OutOfMemory(text, self._chunk // 2 or None) from error
 
     @torch.no_grad()
     def _start(self, round: Round) -> None:
         self._feed.begin(round, self.members)
         self._take_over(round)
-        self._feed.read_on()
+        if not round.last:
+            self._feed.read_on()
         self._step_keys = self._keys(round, Purpose.STEP)
         self._evaluate_keys = self._keys(round, Purpose.EVALUATE)
         parts = [
@@ -234,6 +234,9 @@ class Program:
         self, round: Round, rows: slice, hparams: Mapping[str, Any], steps: Steps
     ) -> dict[str, Tensor]:
         """The round's steps. Returns the means of the step metrics."""
+        if round.idle is not None and round.idle[rows].any():
+            with self._at_rest(rows, np.flatnonzero(round.idle[rows])):
+                return self._train(replace(round, idle=None), rows, hparams, steps)
         steps.begin(hparams)
         keys = self._step_keys[rows]
         ramp = Ramp(self._setting.space, round, rows)
@@ -245,6 +248,15 @@ class Program:
                 steps.begin(hparams)
             _add(totals, steps.step(self._feed.batch(rows, number), keys, number))
         return {name: total / round.steps for name, total in totals.items()}
+
+    @contextmanager
+    def _at_rest(self, rows: slice, idle: NDArray[np.int64]) -> Iterator[None]:
+        """Put these rows of a group back afterwards: to train some would be another program."""
+        index, state = on_device(idle, self._device), self._view(rows)
+        before = {path: leaf.index_select(0, index) for path, leaf in state.items()}
+        yield
+        for path, leaf in state.items():
+            leaf.index_copy_(0, index, before[path])
 
     def _scores(self, state: Flat, hparams: Mapping[str, Any], keys: Tensor) -> dict[str, Tensor]:
         with batched_kernels(self._device):
@@ -301,9 +313,7 @@ class Program:
         """A new member's state, of random numbers of its own."""
         word = member_words(self._setting.seed, np.array([member]), np.array([turn]), Purpose.INIT)
         values = {name: torch.as_tensor(value) for name, value in hparams.items()}
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(int(word[0] >> np.uint64(1)))
+        with seeded(int(word[0] >> np.uint64(1)), self._device):
             state = self._body.fresh({**self._constants, **values})
         return {path: leaf.to(self._device) for path, leaf in state.items()}
 
@@ -315,34 +325,28 @@ class Program:
             columns[name] = on_device(values, self._device, dtype)
         return columns
 
-    # The best, and files -----------------------------------------------------------------------
+    # Kept rows, and files ----------------------------------------------------------------------
 
     @torch.no_grad()
-    def keep(self, row: int) -> None:
-        """Remember a copy of the row."""
-        if self._best is None:
-            self._best = {path: leaf[row].clone() for path, leaf in self._state.items()}
-        for path, leaf in self._best.items():
-            leaf.copy_(self._state[path][row])
+    def keep(self, rows: Mapping[int, int]) -> None:
+        """Remember copies of rows, by slot."""
+        for slot, row in rows.items():
+            for leaf in self._state.values():
+                leaf[-1 - slot].copy_(leaf[row])
+        self._kept |= rows.keys()
 
     @torch.no_grad()
     def copy(self) -> StackedRows:
-        """Copy the state and the best row to the host."""
-        return stacked_on_host(self._state, self._best)
+        """Copy the state and the kept rows to the host."""
+        state = {path: leaf.to("cpu", copy=True) for path, leaf in self._state.items()}
+        return StackedRows(state, self._setting.slots, frozenset(self._kept))
 
     @torch.no_grad()
     def load(self, directory: Path) -> None:
-        """Take back a state that was written."""
-        saved = read_rows(directory, self._device)
-        check_same_form(saved.state, self._state)
-        for path, leaf in self._state.items():
-            rows = len(saved.state[path]) - 1
-            if rows != len(leaf):
-                raise TrainingError(f"the checkpoint holds {rows} members, this study {len(leaf)}")
-            leaf.copy_(saved.state[path][:-1])
-        self._best = None
-        if saved.has_best:
-            self._best = {path: leaf[-1].clone() for path, leaf in saved.state.items()}
+        """Take back a state that was written, and of its slots those that there are here."""
+        saved = read_rows(directory)
+        take_back(saved, self._state, self._setting.slots)
+        self._kept = {slot for slot in saved.kept if slot < self._setting.slots}
 
     @torch.no_grad()
     def evaluate(

@@ -6,8 +6,9 @@ Knows iterators and steps only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,19 @@ from torch.utils import _pytree as pytree
 from heredity.errors import TrainingError, UsageError
 from heredity.executors.program import Round
 from heredity.torch.vector.data import Stream
+from heredity.torch.vector.feeds import furthest
 from heredity.trainables.traces import one_line, user_frames
 
 END = object()
 """What an iterator gives after its last batch."""
 
+Stacked = tuple[list[Tensor], int]
+"""Stacked batches, and how many there were."""
+
 
 class Reader:
-    """Batches of an iterator, the same for all members. Reads in a thread: give it back with
-    `close`.
+    """Batches of an iterator, the same for all members. Reads ahead in a thread, which nobody has
+    to wait for: whoever closes the reader or ends the interpreter leaves it behind.
 
     Args:
         interval: steps that the next round is expected to have.
@@ -43,18 +48,14 @@ class Reader:
         self._following = 0
         self._round: list[Tensor] = []
         self._first = _flat(self._batch(0), 0)
-        self._thread = ThreadPoolExecutor(1, "heredity-stream")
 
     def sample(self, rows: int) -> Any:
         return self._tree([leaf.to(self._device) for leaf in self._first.leaves])
 
     def begin(self, round: Round, members: NDArray[np.int64]) -> None:
         """Wait for the round's batches. `TrainingError` if there are too few, or they differ."""
-        step, count = int(round.starts.max()), round.steps
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or not ahead.holds(step, count):
-            ahead = self._submit(step, count)
-        stacked, found = ahead.result.result()
+        step, count = int(furthest(round.starts, round.idle)[0]), round.steps
+        stacked, found = self._taken(step, count)
         if found < count:
             raise TrainingError(
                 f"the iterator of stream() ended at step {step + found}: make it endless, for "
@@ -63,35 +64,53 @@ class Reader:
         self._round = [leaf.to(self._device, non_blocking=True) for leaf in stacked]
         self._following = step + count
 
+    def _taken(self, step: int, count: int) -> Stacked:
+        """What was read ahead, if that is what is wanted now; else it is read."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            try:
+                if ahead.step == step and ahead.count >= count:
+                    return ahead.result.result()
+            finally:
+                ahead.stopped.set()  # also when the wait was interrupted
+            ahead.result.exception()  # one at a time uses the iterator
+        return self._read(step, count, Event())
+
     def read_on(self) -> None:
-        self._ahead = self._submit(self._following, self._interval)
+        ahead = _Reading(self._following, self._interval, Future(), Event())
+        Thread(target=self._run, args=[ahead], name="heredity-stream", daemon=True).start()
+        self._ahead = ahead
 
     def batch(self, rows: slice, step: int) -> Any:
         return self._tree([leaf[step] for leaf in self._round])
 
     def close(self) -> None:
-        """Stop reading. What is being read is waited for."""
-        self._thread.shutdown(cancel_futures=True)
+        """Stop reading, after the batch that is being read: a user's iterator may be blocked."""
+        if self._ahead is not None:
+            self._ahead.stopped.set()
         self._round, self._ahead = [], None
 
     def _tree(self, leaves: list[Tensor]) -> Any:
         return pytree.tree_unflatten(leaves, self._first.structure)
 
-    # In the thread -----------------------------------------------------------------------------
+    # Also in the thread ------------------------------------------------------------------------
 
-    def _submit(self, step: int, count: int) -> _Reading:
-        return _Reading(step, count, self._thread.submit(self._read, step, count))
+    def _run(self, ahead: _Reading) -> None:
+        try:
+            ahead.result.set_result(self._read(ahead.step, ahead.count, ahead.stopped))
+        except BaseException as error:  # is the waiting thread's
+            ahead.result.set_exception(error)
 
-    def _read(self, step: int, count: int) -> tuple[list[Tensor], int]:
-        """Stacked batches of so many steps, and how many there were. Copied one by one, since an
-        iterator may use its arrays again."""
+    def _read(self, step: int, count: int, stopped: Event) -> Stacked:
+        """Batches of so many steps. Copied one by one, since an iterator may use its arrays
+        again."""
         pinned = self._device.type == "cuda"
         stacked = [
             torch.empty((count, *leaf.shape), dtype=leaf.dtype, pin_memory=pinned)
             for leaf in self._first.leaves
         ]
         for number in range(count):
-            batch = self._batch(step + number)
+            batch = END if stopped.is_set() else self._batch(step + number)
             if batch is END:
                 return stacked, number
             flat = _flat(batch, step + number)
@@ -133,10 +152,8 @@ class _Reading:
 
     step: int
     count: int
-    result: Future[tuple[list[Tensor], int]]
-
-    def holds(self, step: int, count: int) -> bool:
-        return self.step == step and self.count >= count
+    result: Future[Stacked]
+    stopped: Event
 
 
 @dataclass(frozen=True)

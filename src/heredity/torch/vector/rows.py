@@ -1,8 +1,8 @@
-"""The file of a population: every tensor of the state stacked over the rows, the best row last."""
+"""The file of a population: every tensor of the state stacked over the rows: those of the members,
+then the slots with rows that were kept, the first slot last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,52 +18,55 @@ ROWS_FILE = "rows.safetensors"
 
 @dataclass(frozen=True)
 class StackedRows:
-    """A population's state on the host. Tensors have one row a member, and one more for the best,
-    which says nothing as long as `has_best` is false."""
+    """A population's state on the host. Tensors have one row a member, then `slots` more. Those of
+    slots that are not among the `kept` say nothing."""
 
     state: Flat
-    has_best: bool
+    slots: int
+    kept: frozenset[int]
+
+    @property
+    def members(self) -> int:
+        """How many rows are members'."""
+        return len(next(iter(self.state.values()))) - self.slots
 
     def write(self, directory: Path) -> None:
         """Write one file, `rows.safetensors`."""
         from safetensors.torch import save_file
 
-        metadata = {"format": "1", "best": "yes" if self.has_best else "no"}
+        kept = " ".join(map(str, sorted(self.kept)))
+        metadata = {"format": "1", "slots": str(self.slots), "kept": kept}
         save_file(_named(self.state), directory / ROWS_FILE, metadata)
 
 
-def stacked_on_host(state: Flat, best: Mapping[str, Tensor] | None) -> StackedRows:
-    """Copy a state and its best row to the host."""
-    copied = {}
-    for path, leaf in state.items():
-        host = torch.zeros((len(leaf) + 1, *leaf.shape[1:]), dtype=leaf.dtype)
-        host[:-1].copy_(leaf)
-        if best is not None:
-            host[-1].copy_(best[path])
-        copied[path] = host
-    return StackedRows(copied, best is not None)
-
-
-def read_rows(directory: Path, device: torch.device) -> StackedRows:
-    """Read all rows."""
-    with _opened(directory, str(device)) as file:
+def read_rows(directory: Path) -> StackedRows:
+    """Read all rows, to the host: a device may have no room for them twice."""
+    with _opened(directory, "cpu") as file:
         state = {_path(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return StackedRows(state, file.metadata()["best"] == "yes")
+        return StackedRows(state, *_slots(file))
+
+
+def _slots(file: Any) -> tuple[int, frozenset[int]]:
+    """How many slots there are, and which hold a row."""
+    metadata = file.metadata()
+    return int(metadata["slots"]), frozenset(map(int, metadata["kept"].split()))
 
 
 def read_row(directory: Path, row: int, device: torch.device) -> Flat:
-    """Read one row without the others; -1 is the best."""
+    """Read one row without the others; -1 is the first slot, -2 the second."""
     with _opened(directory, str(device)) as file:
-        if row == -1 and file.metadata()["best"] != "yes":
-            raise NotFound(f"no best member was kept in {directory}")
-        return {_path(name): _row(file.get_slice(name), row) for name in file.keys()}  # noqa: SIM118
+        slots, kept = _slots(file)
+        if row < 0 and -1 - row not in kept:
+            raise NotFound(f"no best member was kept in slot {-1 - row} of {directory}")
+        names = file.keys()
+        return {_path(name): _row(file.get_slice(name), row, slots) for name in names}
 
 
-def _row(stacked: Any, row: int) -> Tensor:
-    last = stacked.get_shape()[0] - 1
-    if not -1 <= row < last:
-        raise NotFound(f"there is no row {row} among {last}")
-    row = last if row == -1 else row
+def _row(stacked: Any, row: int, slots: int) -> Tensor:
+    rows = stacked.get_shape()[0]
+    if row >= rows - slots:
+        raise NotFound(f"there is no row {row} among {rows - slots}")
+    row %= rows
     tensor: Tensor = stacked[row : row + 1][0]
     return tensor.clone()
 
@@ -92,8 +95,24 @@ def _path(name: str) -> str:
     return "" if name == _BARE else name
 
 
-def check_same_form(saved: Flat, expected: Flat) -> None:
-    """Raise `TrainingError` unless a saved state has the tensors of the one that is expected."""
+def take_back(saved: StackedRows, state: Flat, slots: int) -> None:
+    """Copy saved rows into a state that has so many slots.
+
+    Raises `TrainingError` unless both are of the same tensors and of as many members.
+    """
+    _check_same_form(saved.state, state)
+    for path, leaf in state.items():
+        members, source = len(leaf) - slots, saved.state[path]
+        if members != saved.members:
+            raise TrainingError(
+                f"the checkpoint holds {saved.members} members, this study {members}"
+            )
+        leaf[:members].copy_(source[:members])
+        common = min(slots, saved.slots)
+        leaf[len(leaf) - common :].copy_(source[len(source) - common :])
+
+
+def _check_same_form(saved: Flat, expected: Flat) -> None:
     for path in sorted(saved.keys() ^ expected.keys()):
         where = "the checkpoint lacks" if path in expected else "only the checkpoint has"
         raise TrainingError(f"{where} `{path}`: the functions must build the state it was saved of")

@@ -31,7 +31,7 @@ class SingleTrainable(Trainable):
 
     def prepare(self) -> None:
         self._program = self._program_of()
-        self._program.open(replace(self._setting, population=1))
+        self._program.open(replace(self._setting, population=1, slots=0))
 
     def setup(self, hparams: Mapping[str, Any], seed: int) -> None:
         self._fresh = True
@@ -42,6 +42,11 @@ class SingleTrainable(Trainable):
 
     def save(self, directory: Path) -> None:
         self._program.copy().write(directory)
+
+    def in_force(self) -> Mapping[str, Any]:
+        """All of them: they are arguments of every step, which depends on each one, as was checked
+        when the program was opened. Nothing could keep an old value."""
+        return self.hparams
 
     def _train(self, session: Session) -> int:
         """Train in one round: it ramps at every step, as in a population."""

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from heredity.errors import UsageError
 from heredity.torch.vector.bodies import Body, split
 from heredity.torch.vector.keys import fold
+from heredity.torch.vector.shortage import is_out_of_memory
 from heredity.torch.vector.tree import Flat
 from heredity.trainables.traces import one_line
 
@@ -116,6 +117,8 @@ def _compiled(traced: Function, group: Example) -> Function:
     try:
         function(*group.inputs())
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise UsageError(
             f"torch.compile cannot compile a step ({one_line(error)}): leave out compile=True"
         ) from error
@@ -158,9 +161,9 @@ def _recorded(sized: Sequence[tuple[Function, Example]]) -> list[Steps] | None:
     pool = torch.cuda.graph_pool_handle()
     try:
         return [Recorded(function, group, pool) for function, group in sized]
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         torch.cuda.synchronize()
         return None
 
