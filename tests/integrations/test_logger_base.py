@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Target:
         self.runs: dict[int, list[Point]] = {}
         self.studies: list[Summary] = []
         self.finished = 0
+        self.slow_s = 0.0
         self.broken: Any = None
         self.calls = 0
 
@@ -52,6 +54,7 @@ class Notebook(Logger):
         self.target.runs[member] += points
 
     def _summarise(self, study: Summary) -> None:
+        time.sleep(self.target.slow_s)
         self.target.studies.append(study)
 
     def _finish(self) -> None:
@@ -112,10 +115,10 @@ class TestTelling:
 
     def test_all_is_written_when_the_study_returns(self, target: Target) -> None:
         mine = study()
-        slow = threading.Event()  # nobody sets it
-        target.broken = lambda member, points: slow.wait(0.1)
+        target.slow_s = 0.1
         result = run(mine, Notebook(mine, target))
         assert target.trials == numbers(result)
+        assert target.studies[-1].ended
 
     def test_a_round_is_taken_note_of_without_waiting(self, target: Target) -> None:
         """The target hangs from the first point on until the last round is told."""

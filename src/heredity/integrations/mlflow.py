@@ -1,14 +1,14 @@
 """MLflow: one run a member, as children of the study's run.
 
 MLflow refuses parameters that change, so hparams are metrics over steps; what is text is a tag. How
-far a run tells is asked of its own metric "trial", which is written with the others of its point.
+far a run tells is asked of its own metric "trial", the last of each point.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 from heredity.integrations.base import Logger as Base
@@ -20,8 +20,8 @@ from heredity.study import Study
 STUDY = -1
 """In place of a member's number: the study's own run."""
 
-MOST_METRICS, MOST_TAGS, LONGEST_TAG = 1000, 100, 5000
-"""What MLflow takes in one request, and in one tag."""
+LONGEST_TAG = 5000
+"""Characters that every MLflow server takes in a tag."""
 
 
 @final
@@ -66,13 +66,12 @@ class Logger(Base):
 
     def _write(self, member: int, points: Sequence[Point]) -> None:
         now_ms = int(time.time() * 1000)
-        for batch in _batches(points):
-            metrics = [
-                self._entities.Metric(metric_name(name), value, now_ms, point.step)
-                for point in batch
-                for name, value in point.values.items()
-            ]
-            self._client.log_batch(self._runs[member], metrics, tags=self._tags(_tags(batch)))
+        metrics = [
+            self._entities.Metric(metric_name(name), value, now_ms, point.step)
+            for point in points
+            for name, value in point.values.items()
+        ]
+        self._client.log_batch(self._runs[member], metrics, tags=self._tags(_tags(points)))
 
     def _summarise(self, study: Summary) -> None:
         run, now_ms = self._study_run(), int(time.time() * 1000)
@@ -82,11 +81,9 @@ class Logger(Base):
             self._entities.Metric(metric_name(name), value, now_ms, study.trials)
             for name, value in study.values.items()
         ]
-        self._client.log_batch(run, metrics)
         texts = {**study.facts, **study.texts}
-        tags = self._tags({name.replace("/", "."): text for name, text in texts.items()})
-        for start in range(0, len(tags), MOST_TAGS):
-            self._client.log_batch(run, tags=tags[start : start + MOST_TAGS])
+        tags = {name.replace("/", "."): text for name, text in texts.items()}
+        self._client.log_batch(run, metrics, tags=self._tags(tags))
 
     def _finish(self) -> None:
         for run in self._runs.values():
@@ -155,16 +152,3 @@ def _tags(points: Iterable[Point]) -> dict[str, str]:
         tags |= {f"hparams.{name}": choice for name, choice in point.choices.items()}
         tags |= {f"{kind}.{point.trial}": note for kind, note in point.notes.items()}
     return tags
-
-
-def _batches(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """The points, as many at once as fit into a request."""
-    batch: list[Point] = []
-    for point in points:
-        more = [*batch, point]
-        metrics = sum(len(p.values) for p in more)
-        if batch and (metrics > MOST_METRICS or len(_tags(more)) > MOST_TAGS):
-            yield batch
-            more = [point]
-        batch = more
-    yield batch

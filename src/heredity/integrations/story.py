@@ -114,7 +114,7 @@ class Story:
 
     def _point(self, trial: int, p: Proposal, outcome: Ended) -> Point:
         parent = trial if p.weights_from is None else p.weights_from
-        values = {"trial": float(trial)}
+        values: dict[str, float] = {}
         score = getattr(outcome, "score", None)
         if score is not None:
             values["score"] = score
@@ -124,6 +124,7 @@ class Story:
             "lineage/member": float(self._members[parent]),
             "lineage/trial": float(parent),
             "elapsed_s": outcome.elapsed_s,
+            "trial": float(trial),  # the last, so that where it is the others are
         }
         return Point(
             member=p.member,
