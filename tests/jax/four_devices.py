@@ -12,7 +12,7 @@ from heredity.executors.program import FRESH
 from heredity.jax import VectorTrainable, batches
 from heredity.jax.program import JaxProgram
 
-GIVEN = setting(population=8)
+GIVEN = setting(population=8, slots=2)
 SOURCES = [None, [1, 0, 6, 3, 4, 2, 5, 7], [7, 7, 7, 7, 0, 5, FRESH, 6]]
 FUNCTIONS = VectorTrainable(
     lambda key, h: {**DESCENT.init(key, h), "zero": -jnp.zeros(2), "nan": jnp.full(1, jnp.nan)},
@@ -27,8 +27,9 @@ def study(program: JaxProgram) -> list[np.ndarray]:
     for turn, sources in enumerate(SOURCES):
         scores = played(program, round_of(GIVEN, turn, sources))
         found += [*state(program), *scores.metrics.values(), scores.finite]
-    program.keep(5)
-    return [*found, *(array[-1] for array in program.copy().arrays)]
+    program.keep({0: 5, 1: 2})
+    program.keep({0: 6})
+    return [*found, *(array[-2:] for array in program.copy().arrays)]
 
 
 devices = jax.devices()
@@ -44,6 +45,7 @@ print(
         {
             "devices": len(devices),
             "chunk": shared.chunk,
+            "chunk of one device": opened(FUNCTIONS, GIVEN, devices=4, chunk=8).chunk,
             "same": same(whole, study(shared)),
             "spread": len({s.device.id for s in shared._standing[0].addressable_shards}),
             "negative_zeros": bool(np.signbit(state(shared)[3]).all()),

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from populations import DESCENT, SPACE, hparams, opened, played, round_of, same, setting, state
 
-from heredity.errors import UsageError
-from heredity.executors.program import BEST, FRESH
+from heredity.errors import CheckpointError, UsageError
+from heredity.executors.program import BEST, FRESH, OutOfMemory
 from heredity.jax import VectorTrainable, batches
+from heredity.jax.placement import Placement
 from heredity.jax.program import JaxProgram
+from heredity.jax.saved import read_row
 
 SETTING = setting()
+GIVEN_HPARAMS = round_of(SETTING, 0).hparams
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,13 @@ def test_nothing_is_compiled_after_the_start_whatever_the_hparams_turns_and_sour
     compilations: list[str],
 ) -> None:
     program = opened(DESCENT, SETTING)
-    assert len(compilations) == 4  # the round, fresh states, take-overs, and the best row's copy
+    assert len(compilations) == 4  # the round, fresh states, take-overs, and rows to keep
     rng = np.random.default_rng(0)
     for turn in range(6):
         donors = np.arange(4) // 2 * 2 + rng.integers(0, 2)  # each pair's first, or each second
         given = hparams(SPACE, SPACE.sample_many(4, turn))
         played(program, round_of(SETTING, turn, donors if turn else None, hparams=given))
-        program.keep(turn % 4)
+        program.keep({0: turn % 4})
     assert len(compilations) == 4
 
 
@@ -56,9 +59,9 @@ def test_what_is_rare_is_compiled_when_it_is_first_needed(compilations: list[str
     settled = len(compilations)
     for turn, sources in enumerate([None, [1, 2, 3, 0], [FRESH, 1, 2, 3]] * 2):
         played(program, round_of(SETTING, turn, sources))
-    assert len(compilations) == settled + 2  # a circle of rows, single rows from scratch
+    assert len(compilations) == settled + 3  # rows held and placed, single rows from scratch
     played(program, round_of(SETTING, 6, steps=2))  # a shorter last round
-    assert len(compilations) == settled + 3
+    assert len(compilations) == settled + 4
 
 
 def test_rounds_move_nothing_between_host_and_device_implicitly(program: JaxProgram) -> None:
@@ -128,13 +131,13 @@ def test_a_fresh_row_is_what_it_would_have_been_at_first(program: JaxProgram) ->
 
 def test_saved_rows_load_bitwise_and_train_on_bitwise(tmp_path: Path, program: JaxProgram) -> None:
     played(program, round_of(SETTING, 0))
-    program.keep(2)
+    program.keep({0: 2})
     rows = program.copy()
     kept = state(program)
     played(program, round_of(SETTING, 1, [3, 0, 1, 2]))  # `rows` stays as it was
     after = state(program)
     rows.write(tmp_path)
-    program.keep(0)
+    program.keep({0: 0})
     program.load(tmp_path)
     assert same(state(program), kept)
     played(program, round_of(SETTING, 1, [3, 0, 1, 2]))
@@ -142,9 +145,76 @@ def test_saved_rows_load_bitwise_and_train_on_bitwise(tmp_path: Path, program: J
     assert same([a[-1] for a in program.copy().arrays], [array[2] for array in kept])
 
 
+def test_slots_keep_rows_until_others_come(tmp_path: Path, compilations: list[str]) -> None:
+    given = setting(slots=3)
+    program = opened(DESCENT, given)
+    settled = len(compilations)
+    played(program, round_of(given, 0))
+    first = state(program)
+    program.keep({0: 3, 2: 1})
+    played(program, round_of(given, 1))
+    second = state(program)
+    program.keep({2: 2})
+    program.copy().write(tmp_path)
+    assert len(compilations) == settled
+    layout = program._checked.member.layout
+    assert same(read_row(tmp_path, layout, -1), [array[3] for array in first])
+    assert same(read_row(tmp_path, layout, -3), [array[2] for array in second])
+    with pytest.raises(CheckpointError, match="no row -2"):
+        read_row(tmp_path, layout, -2)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_a_program_with_other_slots_takes_those_that_it_has(tmp_path: Path, slots: int) -> None:
+    writer, reader = opened(DESCENT, setting(slots=2)), opened(DESCENT, setting(slots=slots))
+    played(writer, round_of(SETTING, 0))
+    writer.keep({0: 3, 1: 1})
+    writer.copy().write(tmp_path)
+    reader.load(tmp_path)
+    assert same(state(reader), state(writer))
+    kept = state(writer)
+    for slot, row in [(0, 3), (1, 1)][:slots]:
+        found = [array[-1 - slot] for array in reader.copy().arrays]
+        assert same(found, [array[row] for array in kept])
+    assert reader.copy().kept == (0, 1)[:slots]
+
+
+def test_idle_rows_stay_as_they_are_and_touch_no_other(program: JaxProgram) -> None:
+    played(program, round_of(SETTING, 0))
+    before = state(program)
+    played(program, round_of(SETTING, 1, [2, 1, 2, 3]))
+    trained = state(program)
+    played(program, round_of(SETTING, 0))
+    idle = np.array([False, True, False, True])
+    nan = {name: np.where(idle, np.nan, values) for name, values in GIVEN_HPARAMS.items()}
+    scores = played(program, round_of(SETTING, 1, [2, 1, 2, 3], idle=idle, hparams=nan))
+    after = state(program)
+    assert same([array[idle] for array in after], [array[idle] for array in before])
+    assert same([array[~idle] for array in after], [array[~idle] for array in trained])
+    assert scores.finite.all()
+
+
+def test_idle_rows_have_no_say_in_the_step_of_the_study() -> None:
+    def step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return batch + 0 * (hparams["lr"] + hparams["decay"])
+
+    functions = VectorTrainable(
+        lambda k, h: jnp.zeros(2),
+        step,
+        lambda s, h, k: s.sum(),
+        batches(np.arange(8.0), 2, shared=True),
+    )
+    program = opened(functions, SETTING)
+    drawn = []
+    for starts, idle in [([3, 3, 3, 3], None), ([3, 3, 9, 9], np.array([0, 0, 1, 1], bool))]:
+        played(program, round_of(SETTING, 0, starts=np.array(starts), idle=idle))
+        drawn.append(state(program)[0][0])
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_rounds_train_in_the_states_own_memory_also_after_a_copy(program: JaxProgram) -> None:
     played(program, round_of(SETTING, 0))
-    program.keep(1)
+    program.keep({0: 1})
     program.copy()
     before = [array.unsafe_buffer_pointer() for array in program._standing]
     played(program, round_of(SETTING, 1))
@@ -155,7 +225,7 @@ def test_one_member_is_read_in_the_users_structure_before_anything_is_compiled(
     tmp_path: Path, program: JaxProgram
 ) -> None:
     played(program, round_of(SETTING, 0))
-    program.keep(1)
+    program.keep({0: 1})
     program.copy().write(tmp_path)
     w = state(program)[1]
     reader = DESCENT.program()
@@ -221,9 +291,42 @@ def test_chunks_train_the_same_members() -> None:
         np.testing.assert_allclose(array, whole, rtol=1e-5)
 
 
-def test_a_chunk_must_divide_the_population() -> None:
-    with pytest.raises(UsageError, match=r"divisor of the 4 members .*\(4, 2, 1\).* got 3"):
-        opened(DESCENT, SETTING, chunk=3)
+@pytest.mark.parametrize(("chunk", "taken"), [(4, 4), (3, 2), (1, 1), (16, 4)])
+def test_chunks_are_equal_whatever_was_chosen_elsewhere(chunk: int, taken: int) -> None:
+    assert opened(DESCENT, SETTING, chunk=chunk).chunk == taken
+
+
+@pytest.mark.parametrize("chunk", [0, -1, True, 2.0, "all"])
+def test_a_chunk_is_a_number_of_members(chunk: Any) -> None:
+    with pytest.raises(UsageError, match='"auto" or a number of members, at least 1; got'):
+        opened(DESCENT, SETTING, chunk=chunk)
+
+
+@pytest.mark.parametrize("chunk", ["auto", 4, 2, 1])
+def test_a_device_without_room_when_a_program_is_opened_names_the_chunk_to_go_on_with(
+    chunk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU does when it tries out kernels, and no CPU does."""
+    compile = Placement.compile
+
+    def full(*arguments: Any, **options: Any) -> Any:
+        compile(*arguments, **options)
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(Placement, "compile", full)
+    with pytest.raises(OutOfMemory) as caught:
+        opened(DESCENT, SETTING, chunk=chunk)
+    assert caught.value.chunk == {"auto": 2, 4: 2, 2: 1, 1: None}[chunk]
+
+
+def test_data_that_do_not_fit_are_no_matter_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> Any:
+        raise ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+
+    monkeypatch.setattr(Placement, "put", full)
+    with pytest.raises(OutOfMemory, match="no room for the data") as caught:
+        opened(DESCENT, SETTING)
+    assert caught.value.chunk is None
 
 
 def test_a_first_round_needs_a_state() -> None:

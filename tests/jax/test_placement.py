@@ -26,7 +26,14 @@ def test_four_devices_train_bitwise_what_one_trains_in_four_chunks() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     refusal = found.pop("refusal")
-    assert found == {"devices": 4, "chunk": 2, "same": True, "spread": 4, "negative_zeros": True}
+    assert found == {
+        "devices": 4,
+        "chunk": 2,
+        "chunk of one device": 2,
+        "same": True,
+        "spread": 4,
+        "negative_zeros": True,
+    }
     assert "population of 6 cannot be shared equally by 4 devices" in refusal
 
 

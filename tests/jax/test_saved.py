@@ -10,7 +10,6 @@ import pytest
 from populations import same
 
 from heredity.errors import CheckpointError
-from heredity.executors.program import BEST
 from heredity.jax.layout import outline
 from heredity.jax.saved import FILE, SavedRows, read_row, read_rows, stacked
 
@@ -28,39 +27,39 @@ ROWS = [np.stack([np.asarray(a)] * 3) for a in LAYOUT.pack(TREE, "init")]
 ROWS[-1] = ROWS[-1] + np.arange(3).reshape(-1, *[1] * (ROWS[-1].ndim - 1)).astype(ROWS[-1].dtype)
 
 
-def saved(directory: Path, best: bool = True) -> SavedRows:
-    row = [array[1] for array in ROWS] if best else None
-    rows = SavedRows(LAYOUT, stacked(ROWS, row), 3)
+def saved(directory: Path, *kept: int) -> SavedRows:
+    """Three rows, and slots 0 to 2 that hold rows 2, 1 and 0 if they are kept."""
+    slots = [array[::-1] for array in ROWS]
+    rows = SavedRows(LAYOUT, stacked(ROWS, slots, kept), 3, kept)
     rows.write(directory)
     return rows
 
 
-@pytest.mark.parametrize("best", [True, False])
-def test_every_dtype_and_shape_comes_back_bitwise(tmp_path: Path, best: bool) -> None:
-    rows = saved(tmp_path, best)
-    arrays, population, has_best = read_rows(tmp_path, LAYOUT)
-    assert (population, has_best) == (3, best)
-    assert same(arrays, rows.arrays)
+@pytest.mark.parametrize("kept", [(), (0,), (0, 1, 2)])
+def test_every_dtype_and_shape_comes_back_bitwise(tmp_path: Path, kept: tuple[int, ...]) -> None:
+    rows = saved(tmp_path, *kept)
+    read = read_rows(tmp_path, LAYOUT)
+    assert (read.population, read.kept) == (3, kept)
+    assert same(read.arrays, rows.arrays)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_a_row_is_read_alone(tmp_path: Path) -> None:
-    rows = saved(tmp_path)
-    for row, place in [(0, 0), (2, 2), (BEST, 3)]:
-        assert same(read_row(tmp_path, LAYOUT, row), [array[place] for array in rows.arrays])
-    with pytest.raises(CheckpointError, match="no row 3 of 3"):
-        read_row(tmp_path, LAYOUT, 3)
+    saved(tmp_path, 0, 2)
+    for row, place in [(0, 0), (2, 2), (-1, 2), (-3, 0)]:
+        assert same(read_row(tmp_path, LAYOUT, row), [array[place] for array in ROWS])
 
 
-def test_without_a_best_row_there_is_none_to_read(tmp_path: Path) -> None:
-    saved(tmp_path, best=False)
-    with pytest.raises(CheckpointError, match="no row -1"):
-        read_row(tmp_path, LAYOUT, BEST)
+@pytest.mark.parametrize("row", [3, -2, -4], ids=["no member", "an empty slot", "no slot"])
+def test_a_row_that_is_not_there_is_an_error(tmp_path: Path, row: int) -> None:
+    saved(tmp_path, 0, 2)
+    with pytest.raises(CheckpointError, match=f"no row {row} of 3"):
+        read_row(tmp_path, LAYOUT, row)
 
 
 def test_copies_on_the_host_share_no_memory_with_the_device() -> None:
     array = jnp.arange(4.0)
-    copy = stacked([array], None)[0]
+    copy = stacked([array], [], ())[0]
     assert not np.shares_memory(copy, np.asarray(array))
 
 

@@ -63,9 +63,9 @@ def test_two_turns_with_a_take_over_and_a_ramp_agree(tmp_path: Path) -> None:
         assert session.reached == session.stop
     assert heir.ramped
     np.testing.assert_allclose(single.state["w"], weights[1], rtol=1e-5)
-    arrays, population, _ = read_rows(folders[1], layout_of(DESCENT, SPACE))
-    assert population == 1
-    for array, expected in zip(arrays, weights, strict=True):
+    saved = read_rows(folders[1], layout_of(DESCENT, SPACE))
+    assert saved.population == 1
+    for array, expected in zip(saved.arrays, weights, strict=True):
         np.testing.assert_allclose(array[0], expected, rtol=1e-5)
     measured = Session(
         trial(0, 1, kind="evaluate", start=6, evaluations=2), metric="score", restore=folders[1]

@@ -83,16 +83,12 @@ def cached_chunk(program: Program, chunk: int, rows: int, cache_bytes: int | Non
     return next(fitting, chunk)
 
 
-def checked_chunk(chunk: Any, rows: int) -> int:
-    """A chunk that a user chose; `UsageError` unless it divides the rows of a device."""
-    whole = isinstance(chunk, int) and not isinstance(chunk, bool) and chunk >= 1
-    if not whole or rows % chunk:
-        listed = ", ".join(map(str, divisors(rows)))
-        raise UsageError(
-            f'chunk is "auto" or a divisor of the {rows} members on a device ({listed}), so that '
-            f"all chunks are equal; got {chunk!r}"
-        )
-    return int(chunk)
+def equal_chunks(chunk: Any, rows: int) -> int:
+    """The largest divisor of a device's rows up to a chunk that was chosen, perhaps for another
+    number of devices: all chunks are equal."""
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise UsageError(f'chunk is "auto" or a number of members, at least 1; got {chunk!r}')
+    return next(d for d in divisors(rows) if d <= chunk)
 
 
 def limit_bytes(device: Any) -> int | None:
@@ -129,13 +125,19 @@ def _host_bytes() -> int:
 
 
 @contextmanager
-def reporting(chunk: int, rows: int) -> Iterator[None]:
-    """Raise `OutOfMemory` for what JAX says when a device is full."""
+def reporting(chunk: int | None, rows: int) -> Iterator[None]:
+    """Raise `OutOfMemory` for what JAX says when a device is full.
+
+    `chunk` is None where the chunk does not matter, while the data are brought to the device.
+    """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
+        if chunk is None:
+            text = "the device has no room for the data: keep less of it there, or use stream(…)"
+            raise OutOfMemory(text, None) from error
         smaller = next((d for d in divisors(rows) if d <= chunk // 2), None)
         remedy = (
             f"train {smaller} at once instead (chunk={smaller})"

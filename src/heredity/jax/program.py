@@ -30,7 +30,7 @@ from heredity.jax.placement import Placement, Program
 from heredity.jax.reading import Reader
 from heredity.jax.rounds import Rounds
 from heredity.jax.saved import SavedRows, names_in, read_row, read_rows, stacked
-from heredity.jax.takeovers import Takeovers
+from heredity.jax.takeovers import NONE, Takeovers
 from heredity.space import Space
 from heredity.trainables.metrics import mean_of
 
@@ -64,9 +64,10 @@ class JaxProgram:
         self._feed = as_feed(functions.data)
         self._reader = Reader(self._feed.make_iterator) if isinstance(self._feed, Stream) else None
         self._state: Arrays | None = None
-        self._best: Arrays | None = None
+        self._slots: Arrays = []
+        self._kept: set[int] = set()
         self._rounds_of: dict[int, Program] = {}
-        self._running: tuple[Any, NDArray[np.bool_]] | None = None
+        self._running: tuple[Any, Round] | None = None
 
     # Opening ----------------------------------------------------------------------------
 
@@ -75,14 +76,17 @@ class JaxProgram:
         self._setting = setting
         self.members = np.arange(setting.population, dtype=np.int32)
         self._placement = Placement(self._devices, setting.population)
-        self._data = self._placement.put(resident(self._feed), "all")
-        self._rounds = self._rounds_in(self._placement.local)
-        with memory.reporting(self._placement.local, self._placement.local):
-            chunk, program = self._chosen(setting.interval)
+        rows = self._placement.local
+        with memory.reporting(None, rows):
+            self._data = self._put(resident(self._feed))
+        self._rounds = self._rounds_in(rows)
+        chunk, program = self._chosen(setting.interval)
         self._rounds = self._rounds_in(chunk)
         self._rounds_of = {setting.interval: program}
-        self._takeovers.compile()
-        _ = self._init
+        with memory.reporting(chunk, rows):
+            self._slots = self._put(self._no_slots())
+            self._takeovers.compile()
+            _ = self._init
 
     @property
     def chunk(self) -> int:
@@ -109,7 +113,7 @@ class JaxProgram:
     def _chosen(self, steps: int) -> tuple[int, Program]:
         rows = self._placement.local
         if self._wanted != "auto":
-            chunk = memory.checked_chunk(self._wanted, rows)
+            chunk = memory.equal_chunks(self._wanted, rows)
             return chunk, self._compiled(steps, chunk)
         device, compiled = self._devices[0], partial(self._compiled, steps)
         largest, program = memory.largest_chunk(compiled, rows, memory.limit_bytes(device))
@@ -123,12 +127,13 @@ class JaxProgram:
         data: Any = self._data
         if self._reader is not None:
             data = jax.tree.map(lambda a: _shape(a, (steps, *a.shape)), self._batch())
-        return self._placement.compile(
-            lambda state, table, common, data: rounds.run(state, table, common, data, steps),
-            [("rows", self._shapes), ("rows", self._table), ("all", common), ("all", data)],
-            ["rows", "rows"],
-            donate=0,
-        )
+        with memory.reporting(chunk, self._placement.local):
+            return self._placement.compile(
+                lambda state, table, common, data: rounds.run(state, table, common, data, steps),
+                [("rows", self._shapes), ("rows", self._table), ("all", common), ("all", data)],
+                ["rows", "rows"],
+                donate=0,
+            )
 
     @property
     def _shapes(self) -> list[jax.ShapeDtypeStruct]:
@@ -149,20 +154,23 @@ class JaxProgram:
     def start(self, round: Round) -> None:
         with memory.reporting(self.chunk, self._placement.local):
             self._start(round)
-        if self._reader is not None:
-            following = int(round.starts.max()) + round.steps
+        if self._reader is not None and not round.last:
+            following = _step_of(round) + round.steps
             self._reader.prefetch(following, self._setting.interval, self._put)
 
     def _start(self, round: Round) -> None:
         table = self._rounds.table(round, self.members)
         state = self._begun(round.sources, table)
-        step = int(round.starts.max())
+        idle = np.flatnonzero([] if round.idle is None else round.idle)
+        aside = self._takeovers.aside(state, idle)
+        step = _step_of(round)
         common = {"measured": np.asarray(round.measured.any()), "step": np.int32(step)}
         data = self._data
         if self._reader is not None:
             data = self._reader.take(step, round.steps, self._put)
-        self._state, result = self._program(round.steps)(state, table, common, data)
-        self._running = result, round.measured
+        state, result = self._program(round.steps)(state, table, common, data)
+        self._state = self._takeovers.put_back(state, aside)
+        self._running = result, round
 
     def _begun(self, sources: Ints, table: Any) -> Arrays:
         """The state that a round trains from. The one before is used up."""
@@ -179,13 +187,14 @@ class JaxProgram:
 
     def finish(self) -> RoundScores:
         assert self._running is not None
-        (result, measured), self._running = self._running, None
+        (result, round), self._running = self._running, None
         allowed = jax.transfer_guard_device_to_host("allow")
         with memory.reporting(self.chunk, self._placement.local), allowed:
             columns = np.asarray(result).astype(np.float64).T  # sooner than by `device_get`
         metrics = dict(zip(self._rounds.names, columns[1:], strict=True))
-        scored = np.isfinite(metrics[self._setting.metric]) | ~measured
-        return RoundScores(metrics, (columns[0] == 1.0) & scored)
+        scored = np.isfinite(metrics[self._setting.metric]) | ~round.measured
+        finite = (columns[0] == 1.0) & scored
+        return RoundScores(metrics, finite if round.idle is None else finite | round.idle)
 
     def _program(self, steps: int) -> Program:
         if steps not in self._rounds_of:
@@ -202,29 +211,42 @@ class JaxProgram:
 
     @cached_property
     def _takeovers(self) -> Takeovers:
-        return Takeovers(self._placement, self._rounds, self._shapes)
+        return Takeovers(self._placement, self._rounds, self._shapes, self._setting.slots)
 
     # Copies and files -------------------------------------------------------------------
 
-    def keep(self, row: int) -> None:
-        self._best = self.row(row)
+    def keep(self, rows: Mapping[int, int]) -> None:
+        wanted = np.full(self._setting.slots, NONE, np.int32)
+        wanted[list(rows)] = list(rows.values())
+        self._slots = self._takeovers.keep(self._slots, self._standing, wanted)
+        self._kept.update(rows)
+
+    def _no_slots(self) -> list[NDArray[Any]]:
+        slots = self._setting.slots
+        return [np.zeros((slots, *shape.shape[1:]), shape.dtype) for shape in self._shapes]
 
     def row(self, number: int) -> Arrays:
         """A copy of one row."""
         return self._takeovers.row(self._standing, number)
 
     def copy(self) -> SavedRows:
-        arrays = stacked(self._standing, self._best)
-        return SavedRows(self._checked.member.layout, arrays, self._setting.population)
+        arrays = stacked(self._standing, self._slots, self._kept)
+        layout, population = self._checked.member.layout, self._setting.population
+        return SavedRows(layout, arrays, population, tuple(sorted(self._kept)))
 
     def load(self, directory: Path) -> None:
-        arrays, population, best = read_rows(directory, self._checked.member.layout)
-        if population != self._setting.population:
+        saved = read_rows(directory, self._checked.member.layout)
+        if (count := saved.population) != self._setting.population:
             raise UsageError(
-                f"{directory} holds a population of {population}, not {self._setting.population}"
+                f"{directory} holds a population of {count}, not {self._setting.population}"
             )
-        self._state = self._placement.put([array[:population] for array in arrays], "rows")
-        self._best = self._put([array[population] for array in arrays]) if best else None
+        self._state = self._placement.put([array[:count] for array in saved.arrays], "rows")
+        slots = self._no_slots()
+        self._kept = {slot for slot in saved.kept if slot < self._setting.slots}
+        for places, array in zip(slots, saved.arrays, strict=True):
+            for slot in self._kept:
+                places[slot] = array[-1 - slot]
+        self._slots = self._put(slots)
 
     @property
     def _standing(self) -> Arrays:
@@ -271,8 +293,8 @@ class JaxProgram:
         return layout.unpack([jnp.asarray(array) for array in read_row(directory, layout, row)])
 
     def close(self) -> None:
-        self._state = self._best = self._data = self._running = None
-        self._rounds_of = {}
+        self._state = self._data = self._running = None
+        self._slots, self._rounds_of = [], {}
         for program in ("_init", "_takeovers", "_measure"):
             self.__dict__.pop(program, None)  # with the arrays that they hold
         if self._reader is not None:
@@ -286,6 +308,12 @@ def _first(count: int) -> tuple[Any, ...]:
         kinds = f"{devices[0].platform}: {len(devices)}"
         raise UsageError(f"JAX sees fewer devices than {count} ({kinds}): lower `devices`")
     return tuple(devices[:count])
+
+
+def _step_of(round: Round) -> int:
+    """The step of the study: where those that train stand, the furthest of them."""
+    training = slice(None) if round.idle is None or round.idle.all() else ~round.idle
+    return int(round.starts[training].max())
 
 
 def _shape(array: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:

@@ -7,7 +7,7 @@ is compared with what `init` makes. This file knows nothing of devices.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from heredity.errors import CheckpointError
-from heredity.executors.program import BEST
 from heredity.jax.layout import Arrays, Layout
 
 FILE = "state.safetensors"
@@ -34,20 +33,22 @@ class SavedRows:
 
     Attributes:
         layout: of one member.
-        arrays: with the rows first, then the best one if it is there.
-        population: number of rows without the best.
+        arrays: with the rows first, then those of the slots, the first slot's last.
+        population: number of rows without the slots'.
+        kept: the slots that hold a row. Below the last of them others may be empty.
     """
 
     layout: Layout
     arrays: Sequence[NDArray[Any]]
     population: int
+    kept: tuple[int, ...] = ()
 
     def write(self, directory: Path) -> None:
         """Write `state.safetensors`. Making it durable and whole is the caller's."""
         facts = {
             "format": 1,
             "population": self.population,
-            "best": len(self.arrays[0]) > self.population,
+            "kept": self.kept,
             "structure": str(self.layout.treedef),
             "arrays": _described(self.layout),
         }
@@ -55,15 +56,19 @@ class SavedRows:
         save_file(stacked, directory / FILE, {"heredity": json.dumps(facts)})
 
 
-def stacked(rows: Sequence[Any], best: Arrays | None) -> list[NDArray[Any]]:
-    """Copies of device arrays on the host, with the best row after the others.
+def stacked(rows: Sequence[Any], slots: Arrays, kept: Collection[int]) -> list[NDArray[Any]]:
+    """Copies of device arrays on the host, with the slots' rows after the others.
 
     Copies even where the device is the host: the next round takes the arrays' memory.
     """
-    whole, row = jax.device_get((list(rows), best))
-    if row is None:
-        return [np.array(array) for array in whole]
-    return [np.concatenate([array, last[None]]) for array, last in zip(whole, row, strict=True)]
+    wholes, slots = jax.device_get((list(rows), slots if kept else []))
+    if not kept:
+        return [np.array(array) for array in wholes]
+    count = max(kept) + 1
+    return [
+        np.concatenate([whole, slot[:count][::-1]])
+        for whole, slot in zip(wholes, slots, strict=True)
+    ]
 
 
 def names_in(directory: Path) -> tuple[str, ...]:
@@ -72,24 +77,24 @@ def names_in(directory: Path) -> tuple[str, ...]:
         return tuple(file.keys())
 
 
-def read_rows(directory: Path, layout: Layout) -> tuple[list[NDArray[Any]], int, bool]:
-    """All stacked arrays, the number of rows, and whether the best follows them."""
+def read_rows(directory: Path, layout: Layout) -> SavedRows:
+    """What was written."""
     with _opened(directory) as file:
         facts = _facts(file, directory, layout)
         arrays = [
             _restored(file.get_tensor(name), shape)
             for name, shape in zip(layout.names, layout.arrays, strict=True)
         ]
-    return arrays, facts["population"], facts["best"]
+    return SavedRows(layout, arrays, facts["population"], tuple(facts["kept"]))
 
 
 def read_row(directory: Path, layout: Layout, row: int) -> list[NDArray[Any]]:
-    """One row's arrays; of the others nothing is read."""
+    """The arrays of one row, −1 for that of the first slot; of the others nothing is read."""
     with _opened(directory) as file:
         facts = _facts(file, directory, layout)
-        population = facts["population"]
-        if row == BEST and facts["best"]:
-            row = population
+        population, kept = facts["population"], facts["kept"]
+        if -1 - row in kept:
+            row += population + max(kept) + 1
         elif not 0 <= row < population:
             raise CheckpointError(f"{directory / FILE} has no row {row} of {population}")
         return [

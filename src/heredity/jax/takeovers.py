@@ -25,6 +25,9 @@ from heredity.jax.rounds import Rounds
 SHARE = 20
 """At most one row in so many is copied at once: what a copy needs beside the state."""
 
+NONE = -1
+"""No row."""
+
 BATCHES = 10
 """Moves that one call carries out: enough for a third of all rows to take over others."""
 
@@ -98,11 +101,13 @@ class Takeovers:
         placement: where the rows are.
         rounds: what a fresh row is made by.
         shapes: of the whole state.
+        slots: how many rows can be kept.
     """
 
     placement: Placement
     rounds: Rounds
     shapes: list[jax.ShapeDtypeStruct]
+    slots: int
 
     @property
     def most(self) -> int:
@@ -112,7 +117,7 @@ class Takeovers:
 
     def compile(self) -> None:
         """Compile what most studies need; the rest waits until it is first needed."""
-        _ = self.exchange, self.hold
+        _ = self.exchange, self.keep
 
     def carry_out(self, state: Arrays, sources: Ints) -> Arrays:
         """The state after the take-overs; `state` is used up unless there are none."""
@@ -144,6 +149,16 @@ class Takeovers:
     def row(self, state: Arrays, number: int) -> Arrays:
         """A copy of one row."""
         return self.hold(state, _row(number))  # type: ignore[no-any-return]
+
+    def aside(self, state: Arrays, rows: Ints) -> dict[int, Arrays]:
+        """Copies of rows on the host, where they take no room from the round."""
+        return {row: jax.device_get(self.row(state, row)) for row in rows.tolist()}
+
+    def put_back(self, state: Arrays, rows: dict[int, Arrays]) -> Arrays:
+        """The state with these rows as they were; `state` is used up."""
+        for number, row in rows.items():
+            state = self.place(state, row, _row(number))
+        return state
 
     def _packed(self, moves: Sequence[Move]) -> NDArray[np.int32]:
         """Moves of shape (`BATCHES`, sources and targets, `most`)."""
@@ -178,6 +193,21 @@ class Takeovers:
             [("rows", self.shapes), ("all", jax.ShapeDtypeStruct((1,), np.int32))],
             ["all"],
         )
+
+    @cached_property
+    def keep(self) -> Program:
+        """(slots, state, the row of each slot) → slots; a row of `NONE` leaves its slot."""
+
+        def kept(slots: Arrays, state: Arrays, rows: Any) -> Arrays:
+            return [
+                jnp.where((rows >= 0).reshape(-1, *[1] * (old.ndim - 1)), new, old)
+                for old, new in zip(slots, self._read(state, rows), strict=True)
+            ]
+
+        slots = [jax.ShapeDtypeStruct((self.slots, *s.shape[1:]), s.dtype) for s in self.shapes]
+        rows = jax.ShapeDtypeStruct((self.slots,), np.int32)
+        roles: list[tuple[Role, Any]] = [("all", slots), ("rows", self.shapes), ("all", rows)]
+        return self.placement.compile(kept, roles, ["all"], donate=0)
 
     @cached_property
     def place(self) -> Program:

@@ -60,9 +60,9 @@ class VectorTrainable:
         """The population's program; see `VectorProgram`.
 
         Args:
-            chunk: members that train at once on each device. "auto" is as many as have room; on a
-                CPU, as many as its cache holds, if it holds two or more. A study keeps the chunk
-                that it began with.
+            chunk: members that train at once on each device, or fewer if the members there are no
+                multiple of it. "auto" is as many as have room; on a CPU, as many as its cache
+                holds, if it holds two or more. A study keeps the chunk that it began with.
             devices: how many devices share the population equally; by default one.
         """
         from heredity.jax.program import JaxProgram
