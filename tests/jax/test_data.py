@@ -1,6 +1,12 @@
 """Batches are what the user asked for; what cannot be is said at once."""
 
+import gc
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,6 +16,7 @@ from populations import check, opened, played, round_of, setting, state
 
 from heredity.errors import TrainingError, UsageError
 from heredity.jax import VectorTrainable, batches, stream
+from heredity.jax.reading import Reader
 
 
 def recorder(data: Any, size: int, interval: int) -> VectorTrainable:
@@ -140,6 +147,86 @@ def test_batches_of_a_stream_that_differ_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "later",
+    [np.ones(1, np.float32), np.ones(2, np.int32), (np.ones(2, np.float32),)],
+    ids=["shape", "dtype", "structure"],
+)
+def test_batches_are_compared_with_the_first_of_all(later: Any) -> None:
+    """Also where a round begins, whose program was compiled for the first."""
+    given = setting(interval=3)
+    first = np.ones(2, np.float32)
+    uneven = stream(lambda start: iter(([first] * 3 + [later] * 9)[start:]))
+    program = opened(recorder(uneven, 2, 3), given)
+    played(program, round_of(given, 0))
+    with pytest.raises(TrainingError, match=r"at step 3 is .*, the first one was float32\[2\]"):
+        program.start(round_of(given, 1))
+    program.close()
+
+
+def test_nothing_is_read_ahead_of_a_last_round() -> None:
+    read: list[int] = []
+
+    def noted(start: int) -> Iterator[Any]:
+        for step, batch in enumerate(numbers(start), start):
+            read.append(step)
+            yield batch
+
+    given = setting(interval=3)
+    program = opened(recorder(stream(noted), 2, 3), given)
+    read.clear()  # the example's
+    played(program, round_of(given, 0, last=True))
+    played(program, round_of(given, 1, last=True))  # when a study goes on after all
+    program.close()
+    assert read == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_reader_that_is_held_up_holds_nobody_up() -> None:
+    """Neither `close` nor the end of the process."""
+    code = """
+import threading
+import numpy as np
+from test_data import numbers, recorder
+from populations import opened, played, round_of, setting
+from heredity.jax import stream
+
+held_up = threading.Event()
+
+def stuck(start):
+    for step, batch in enumerate(numbers(start), start):
+        if step == 4:
+            held_up.set()
+            threading.Event().wait()
+        yield batch
+
+given = setting(interval=3)
+program = opened(recorder(stream(stuck), 2, 3), given)
+played(program, round_of(given, 0))
+held_up.wait()
+program.close()
+print("closed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+
+def test_a_reader_that_is_forgotten_ends_its_thread() -> None:
+    reader = Reader(numbers)
+    threads = [t for t in threading.enumerate() if t.name == "heredity-stream"]
+    del reader
+    gc.collect()
+    ended = threads[-1]
+    ended.join(60)
+    assert not ended.is_alive()
+
+
+@pytest.mark.parametrize(
     ("arrays", "size", "words"),
     [
         ((np.ones((5, 2)), np.ones(4)), 2, r"differ in their number of examples: \[0\] has 5, \[1"),
@@ -158,5 +245,7 @@ def test_batches_that_cannot_be_are_refused(arrays: Any, size: Any, words: str) 
 def test_streams_and_data_of_another_kind_are_refused() -> None:
     with pytest.raises(UsageError, match="function from a step to an iterator"):
         stream(iter([1]))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"called as make_iterator\(step\), but it takes \(\)"):
+        stream(lambda: iter([1]))  # type: ignore[arg-type, misc]
     with pytest.raises(UsageError, match=r"heredity.jax.batches\(.*not ndarray"):
         recorder(np.ones(3), 1, 1)

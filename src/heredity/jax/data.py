@@ -16,6 +16,7 @@ import numpy as np
 
 from heredity.errors import UsageError
 from heredity.jax.permutation import permuted
+from heredity.jax.words import require_takes
 
 
 class Feed(Protocol):
@@ -133,6 +134,7 @@ def stream(make_iterator: Callable[[int], Iterator[Any]]) -> Any:
         raise UsageError(
             f"stream() takes a function from a step to an iterator, not {make_iterator!r:.80}"
         )
+    require_takes("make_iterator", make_iterator, ("step",))
     return Stream(make_iterator)
 
 

@@ -5,14 +5,16 @@ Knows iterators and steps only.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
 from heredity.errors import TrainingError, UsageError
 from heredity.trainables.traces import one_line, user_frames
@@ -25,20 +27,27 @@ END = object()
 
 
 class Reader:
-    """Reads one stream, in one thread. Give it back with `close`."""
+    """Reads one stream, in one thread, which nobody waits for: it may be held up in the user's
+    iterator. Give it back with `close`.
+    """
 
     def __init__(self, make_iterator: Callable[[int], Iterator[Any]]) -> None:
         self._make = make_iterator
         self._iterator: Iterator[Any] = iter(())
         self._next_step: int | None = None
+        self._form: _Form | None = None
         self._ahead: _Reading | None = None
-        self._thread = ThreadPoolExecutor(1, "heredity-stream")
+        self._closed = False
+        self._wanted: SimpleQueue[_Reading | None] = SimpleQueue()
+        self._stop = weakref.finalize(self, self._wanted.put, None)
+        Thread(target=_work, args=(self._wanted,), name="heredity-stream", daemon=True).start()
 
     def example(self) -> Any:
-        """The first batch."""
+        """The first batch, which all others must be like."""
         batch, self._next_step = self._batch(0), None
         if batch is END:
             raise UsageError("the iterator of stream() gave no batch at step 0")
+        self._form = _form(batch)
         return batch
 
     def take(self, step: int, count: int, put: Put) -> Any:
@@ -62,31 +71,34 @@ class Reader:
         self._ahead = self._submit(step, count, put)
 
     def close(self) -> None:
-        """Stop reading. What is being read is waited for."""
-        self._thread.shutdown(cancel_futures=True)
+        """Read no further. What is being read is not waited for."""
+        self._closed = True
+        self._stop()
 
     # In the thread -----------------------------------------------------------------------------
 
     def _submit(self, step: int, count: int, put: Put) -> _Reading:
-        return _Reading(step, count, self._thread.submit(self._read, step, count, put))
+        reading = _Reading(step, count, lambda: self._read(step, count, put))
+        self._wanted.put(reading)
+        return reading
 
     def _read(self, step: int, count: int, put: Put) -> tuple[Any, int]:
         """Stacked batches of so many steps, and how many there were. Copied one by one, since an
         iterator may use its arrays again."""
-        batch = self._batch(step)
-        if batch is END:
-            return None, 0
-        first = _flat(batch)
-        stacked = [np.empty((count, *leaf.shape), leaf.dtype) for leaf in first.leaves]
+        form = self._form
+        assert form is not None
+        stacked = [np.empty((count, *shape), dtype) for shape, dtype in form.kinds]
         found = 0
-        while found < count and batch is not END:
-            flat = _flat(batch)
-            _check_form(flat, first, step + found)
-            for place, leaf in zip(stacked, flat.leaves, strict=True):
+        while found < count and not self._closed:
+            if (batch := self._batch(step + found)) is END:
+                break
+            _check_form(batch, form, step + found)
+            for place, leaf in zip(stacked, jax.tree.leaves(batch), strict=True):
                 place[found] = leaf
             found += 1
-            batch = self._batch(step + found) if found < count else END
-        return put(jax.tree.unflatten(first.structure, [leaf[:found] for leaf in stacked])), found
+        if found == 0 or self._closed:
+            return None, 0
+        return put(jax.tree.unflatten(form.structure, [leaf[:found] for leaf in stacked])), found
 
     def _batch(self, step: int) -> Any:
         """The batch of a step, or `END`."""
@@ -114,33 +126,40 @@ class _Reading:
 
     step: int
     count: int
-    result: Future[tuple[Any, int]]
+    read: Callable[[], tuple[Any, int]]
+    result: Future[tuple[Any, int]] = field(default_factory=Future)
+
+
+def _work(wanted: SimpleQueue[_Reading | None]) -> None:
+    """Read what is wanted, one after the other, until None is. Holds no reader meanwhile."""
+    while (reading := wanted.get()) is not None:
+        try:
+            reading.result.set_result(reading.read())
+        except BaseException as error:
+            reading.result.set_exception(error)
+        del reading
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """A batch as a list of arrays."""
+class _Form:
+    """The structure of a batch, and shape and dtype of its arrays."""
 
-    leaves: list[NDArray[Any]]
     structure: Any
-
-    @property
-    def form(self) -> Any:
-        return self.structure, [(leaf.shape, leaf.dtype) for leaf in self.leaves]
+    kinds: list[tuple[tuple[int, ...], np.dtype[Any]]]
 
     def __str__(self) -> str:
-        words = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in self.leaves]
+        words = [f"{dtype}{list(shape)}" for shape, dtype in self.kinds]
         return str(jax.tree.unflatten(self.structure, words)).replace("'", "")
 
 
-def _flat(batch: Any) -> _Batch:
+def _form(batch: Any) -> _Form:
     leaves, structure = jax.tree.flatten(batch)
-    return _Batch([np.asarray(leaf) for leaf in leaves], structure)
+    return _Form(structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves])
 
 
-def _check_form(batch: _Batch, first: _Batch, step: int) -> None:
-    if batch.form != first.form:
+def _check_form(batch: Any, first: _Form, step: int) -> None:
+    if (form := _form(batch)) != first:
         raise TrainingError(
-            f"the batches of stream() differ: the one at step {step} is {batch}, those before "
-            f"were {first}; make all alike, for example by leaving out a last short one"
+            f"the batches of stream() differ: the one at step {step} is {form}, the first one was "
+            f"{first}; make all alike, for example by leaving out a last short one"
         )

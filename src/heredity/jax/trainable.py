@@ -5,13 +5,12 @@ This file is what users hold; it knows nothing of how a population is trained.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from heredity.errors import UsageError
 from heredity.jax.data import as_feed
+from heredity.jax.words import require_takes
 
 if TYPE_CHECKING:
     from heredity.executors.program import Setting
@@ -51,7 +50,7 @@ class VectorTrainable:
         for name, arguments in _ARGUMENTS.items():
             function = getattr(self, name)
             if function is not None or name != "inherit":
-                _require_takes(name, function, arguments)
+                require_takes(name, function, arguments)
         as_feed(self.data)
 
     def program(
@@ -88,18 +87,3 @@ _ARGUMENTS = {
     "evaluate": ("state", "hparams", "key"),
     "inherit": ("own", "donor"),
 }
-
-
-def _require_takes(name: str, function: Any, arguments: tuple[str, ...]) -> None:
-    """Raise `UsageError` unless this is a function that can be called so."""
-    call = f"{name}({', '.join(arguments)})"
-    if not callable(function):
-        raise UsageError(f"{name} is a function like {call}, not {function!r:.80}")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return  # some built-in functions do not tell
-    try:
-        signature.bind(*arguments)
-    except TypeError as error:
-        raise UsageError(f"{name} is called as {call}, but it takes {signature}") from error

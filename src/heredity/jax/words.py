@@ -1,10 +1,11 @@
-"""What went wrong while a user's function was traced, in the user's words.
+"""What is wrong with a user's function, in the user's words.
 
 Knows JAX's errors and where the user's code is; nothing of members or populations.
 """
 
 from __future__ import annotations
 
+import inspect
 import sysconfig
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import jax
 
 import heredity.errors
+from heredity.errors import UsageError
 from heredity.trainables.traces import one_line
 
 _NOT_THE_USERS = (
@@ -28,6 +30,21 @@ _HINTS = {
     "eqx.filter_grad, eqx.filter_jit and so on, or eqx.partition",
 }
 """What to do, by what JAX says."""
+
+
+def require_takes(name: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless this is a function that can be called so."""
+    call = f"{name}({', '.join(arguments)})"
+    if not callable(function):
+        raise UsageError(f"{name} is a function like {call}, not {function!r:.80}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some built-in functions do not tell
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise UsageError(f"{name} is called as {call}, but it takes {signature}") from error
 
 
 def in_words(what: str, error: Exception) -> str:
