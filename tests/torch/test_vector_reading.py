@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +142,129 @@ def test_nothing_is_read_while_members_start() -> None:
     population.play(2, sources=[*[-1] * 29, 29])
     assert at_start[opened:] == [3] * 30 + [13] * 29  # one to open, a round, an interval ahead
     population.program.close()
+
+
+def counting(read: list[int]) -> Any:
+    def counted(start: int) -> Iterator[Any]:
+        for step in range(start, 100):
+            read.append(step)
+            yield np.ones(2, np.float32)
+
+    return counted
+
+
+def test_nothing_is_read_after_the_last_round() -> None:
+    read: list[int] = []
+    population = opened(counting(read))
+    population.play(2)
+    population.play(INTERVAL, last=True)
+    assert read[-1] == 2 + INTERVAL - 1
+    population.play(1)  # one that was not expected after all
+    assert read[-1] >= 2 + INTERVAL
+    population.program.close()
+
+
+def test_an_idle_member_does_not_say_where_the_stream_stands() -> None:
+    population = opened(pairs)
+    population.play(2)
+    population.starts[1] = 50
+    population.play(3, idle=np.array([False, True]))
+    assert seen(population) == [told(2, 5), [-1.0, -1.0, *told(0, 2)]]
+    population.program.close()
+
+
+class Blocked:
+    """An iterator whose sixth batch comes when `go_on` is set. `thread` is who waits for it."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, start: int) -> Iterator[Any]:
+        for step in range(start, 100):
+            if step == 5:
+                self.thread = threading.current_thread()
+                self.reached.set()
+                assert self.go_on.wait(timeout=60)
+            yield np.ones(2, np.float32)
+
+
+def test_closing_does_not_wait_for_an_iterator_and_reads_no_further() -> None:
+    blocked = Blocked()
+    population = opened(blocked)
+    population.play(5)
+    assert blocked.reached.wait(timeout=60)
+    population.program.close()
+    assert blocked.thread.is_alive()
+    blocked.go_on.set()
+    blocked.thread.join(timeout=60)
+    assert not blocked.thread.is_alive()
+
+
+def test_what_was_read_ahead_in_vain_is_not_read_to_its_end() -> None:
+    read: list[int] = []
+    blocked = Blocked()
+
+    def watched(start: int) -> Iterator[Any]:
+        for step, batch in enumerate(blocked(start), start):
+            read.append(step)
+            yield batch
+
+    population = opened(watched)
+    population.play(5)
+    assert blocked.reached.wait(timeout=60)
+    population.starts += 40
+    stopped = population.program._feed._ahead.stopped  # type: ignore[attr-defined]
+
+    def go_on() -> None:
+        stopped.wait(timeout=60)
+        blocked.go_on.set()
+
+    threading.Thread(target=go_on).start()
+    population.play(1, last=True)
+    assert not {6, 7, 8}.intersection(read)
+    assert read[-1] == 45
+    population.program.close()
+
+
+ENDING = """
+import itertools, threading
+import torch
+import heredity.torch as ht
+from heredity.executors.program import FRESH, Round, Setting
+from heredity.space import LogUniform, Space
+import numpy as np
+
+reached = [threading.Event(), threading.Event()]
+
+def busy(start):
+    for step in itertools.count(start):
+        if step > 1:
+            reached[0].set()
+        yield torch.randn(200, 200) @ torch.randn(200, 200)
+
+def blocked(start):
+    for step in itertools.count(start):
+        if step > 1:
+            reached[1].set()
+            threading.Event().wait()
+        yield torch.ones(1)
+
+for make in (busy, blocked):
+    program = ht.VectorTrainable.of(
+        lambda h: torch.zeros(()), lambda s, h, b: s + h["lr"], lambda s, h: s, ht.stream(make)
+    ).program()
+    program.open(Setting(Space(lr=LogUniform(0.1, 1.0)), 1, 100_000, "score", 0))
+    none = np.zeros(1, np.int64)
+    program.start(Round(none + FRESH, none, none, {"lr": none + 0.5}, 1, none == 0))
+    program.finish()
+for event in reached:
+    assert event.wait(timeout=60)
+"""
+
+
+def test_the_end_of_the_interpreter_waits_for_no_iterator_and_does_not_crash() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDING], timeout=120, capture_output=True)
+    assert (ended.returncode, ended.stderr.decode()) == (0, "")
 
 
 def test_a_batch_has_the_form_that_the_iterator_gave_it() -> None:

@@ -5,8 +5,9 @@ Knows iterators and steps only.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
@@ -22,6 +23,10 @@ from heredity.executors.program import Round
 from heredity.torch.vector.data import Stream
 from heredity.torch.vector.feeds import furthest
 from heredity.trainables.traces import one_line, user_frames
+
+LEAVE_S = 2.0
+"""How long the end of the interpreter waits for a batch that is being read. A thread that it would
+find within torch, and not blocked in an iterator, would take the process down."""
 
 END = object()
 """What an iterator gives after its last batch."""
@@ -96,10 +101,13 @@ class Reader:
     # Also in the thread ------------------------------------------------------------------------
 
     def _run(self, ahead: _Reading) -> None:
+        _under_way.add(ahead)
         try:
             ahead.result.set_result(self._read(ahead.step, ahead.count, ahead.stopped))
         except BaseException as error:  # is the waiting thread's
             ahead.result.set_exception(error)
+        finally:
+            _under_way.remove(ahead)
 
     def _read(self, step: int, count: int, stopped: Event) -> Stacked:
         """Batches of so many steps. Copied one by one, since an iterator may use its arrays
@@ -146,7 +154,7 @@ class Reader:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Reading:
     """Batches on their way: `count` steps from `step`."""
 
@@ -154,6 +162,18 @@ class _Reading:
     count: int
     result: Future[Stacked]
     stopped: Event
+
+
+_under_way: set[_Reading] = set()
+"""In all threads, also those that were left behind."""
+
+
+@atexit.register
+def _leave() -> None:
+    ahead = tuple(_under_way)
+    for reading in ahead:
+        reading.stopped.set()
+    wait([reading.result for reading in ahead], timeout=LEAVE_S)
 
 
 @dataclass(frozen=True)
