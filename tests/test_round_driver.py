@@ -203,6 +203,13 @@ class TestBlocks:
         assert best.load() == pytest.approx(best.score)
         assert (one.folder / "best").resolve() == best.checkpoint.resolve()
 
+    @pytest.mark.parametrize("finals", [{"finalists": 0}, {"final_evaluations": 0}], ids=str)
+    def test_the_best_is_kept_where_nobody_is_measured_again(
+        self, finals: dict[str, int], tmp_path: Path
+    ) -> None:
+        result = study(tmp_path, limit=0.9, **finals).run(hd.Vectorized(block=5), live="off")
+        assert result.best.load() == pytest.approx(result.best.score)
+
     def test_old_blocks_go(self, tmp_path: Path) -> None:
         one = study(tmp_path)
         one.run(hd.Vectorized(block=1), live="off")

@@ -71,7 +71,7 @@ class RoundDriver:
         self._show = show
         self._pulse = Pulse(log.store, log.study)
         finals = settings.finals
-        self._podium = Podium(log.population, finals.count if finals.evaluations else 1)
+        self._podium = Podium(log.population, max(1, finals.count if finals.evaluations else 0))
         self._blocks = Blocks(log, executor, self._podium, checkpoints, settings.keep, new_best)
 
     @property
