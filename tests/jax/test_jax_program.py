@@ -1,5 +1,6 @@
 """The program keeps the protocol's promises, whatever is trained."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -324,8 +325,9 @@ def test_data_that_do_not_fit_are_no_matter_of_chunks(monkeypatch: pytest.Monkey
         raise ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
 
     monkeypatch.setattr(Placement, "put", full)
+    functions = replace(DESCENT, data=batches(np.ones(8), 2))
     with pytest.raises(OutOfMemory, match="no room for the data") as caught:
-        opened(DESCENT, SETTING)
+        opened(functions, SETTING)
     assert caught.value.chunk is None
 
 
@@ -414,6 +416,36 @@ def test_what_all_members_share_is_in_memory_once(wrapped: Any) -> None:
     adapter_bytes = 2 * 500 * 2 * 4
     assert sizes[2] >= frozen.nbytes
     assert 6 * adapter_bytes <= sizes[8] - sizes[2] < 6 * adapter_bytes + 1000
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, jnp.float32])
+def test_what_all_programs_refer_to_is_in_memory_once(kind: Any, tmp_path: Path) -> None:
+    """Rounds of any length, evaluations, fresh states, and the data."""
+    values = np.random.default_rng(0).normal(size=(1009, 7))
+    x = jnp.asarray(values) if kind is jnp.float32 else values.astype(kind)
+
+    def init(key: Any, hparams: Any) -> Any:
+        return x[:3].sum(axis=0) * jnp.ones(7)
+
+    def step(w: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return w - hparams["lr"] * (batch.mean() + (x @ w).mean()) + hparams["decay"]
+
+    functions = VectorTrainable(init, step, lambda w, h, k: (x @ w).mean(), batches(x, 5))
+    before = {id(array) for array in jax.live_arrays()} - {id(x)}
+    program = opened(functions, SETTING)
+    played(program, round_of(SETTING, 0))
+    played(program, round_of(SETTING, 1, steps=2))
+    played(program, round_of(SETTING, 2, [FRESH, 1, 2, 3]))
+    program.copy().write(tmp_path)
+    program.evaluate(tmp_path, 0, {"lr": 0.1, "decay": 0.1}, seed=1, count=1)
+
+    def buffers() -> set[int]:
+        arrays = [a for a in jax.live_arrays() if id(a) not in before and a.shape == x.shape]
+        return {array.unsafe_buffer_pointer() for array in arrays}
+
+    assert len(buffers()) == 1
+    program.close()
+    assert len(buffers()) == (kind is jnp.float32)
 
 
 def test_data_is_in_memory_once_and_each_member_draws_batches_of_its_own() -> None:

@@ -117,6 +117,7 @@ def batches(arrays: Any, batch_size: int, *, replace: bool = False, shared: bool
         raise UsageError(
             f"batch_size must be from 1 to the number of examples, {examples}; got {batch_size}"
         )
+    arrays = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else np.asarray(a), arrays)
     return Batches(arrays, batch_size, bool(replace), bool(shared))
 
 
@@ -152,7 +153,7 @@ def as_feed(data: Any) -> Feed:
 
 def resident(feed: Feed) -> Any:
     """The arrays that a feed keeps on the device."""
-    return jax.tree.map(np.asarray, feed.arrays) if isinstance(feed, Batches) else None
+    return feed.arrays if isinstance(feed, Batches) else None
 
 
 def _length(leaf: Any) -> int:

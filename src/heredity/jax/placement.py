@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from heredity.errors import UsageError
 
@@ -58,6 +60,30 @@ class Placement:
         """The arrays on the devices."""
         return jax.device_put(tree, NamedSharding(self._mesh, _SPECS[role]))
 
+    @cached_property
+    def _shared(self) -> dict[Any, tuple[Any, Any]]:
+        """What was shared, and where it is now, by what it is."""
+        return {}
+
+    def share(self, tree: Any) -> Any:
+        """The arrays on the devices, once however often they come: data, and what functions refer
+        to. NumPy arrays are known by their content, arrays of JAX by themselves."""
+        return jax.tree.map(self._share_one, tree)
+
+    def _share_one(self, array: Any) -> Any:
+        if not isinstance(array, jax.Array):
+            array = np.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
+        key = id(array) if isinstance(array, jax.Array) else _content(array)
+        if key not in self._shared:
+            # an array that is known by its identity must live as long
+            known = array if isinstance(array, jax.Array) else None
+            self._shared[key] = known, self.put(array, "all")
+        return self._shared[key][1]
+
+    def release(self) -> None:
+        """Let go of what is shared."""
+        self._shared.clear()
+
     def first_row(self) -> Any:
         """The first row on this device, while computing."""
         return jax.lax.axis_index(AXIS) * self.local if len(self.devices) > 1 else 0
@@ -82,7 +108,8 @@ class Placement:
         """Compile what every device computes on its share.
 
         Arrays that the function holds on to become arguments: a frozen network or a data set exists
-        once on each device, and is no constant that the compiler would copy or fold.
+        once on each device for all that is compiled, and is no constant that the compiler would
+        copy or fold.
 
         Args:
             function: traced with each device's share of the arguments.
@@ -109,7 +136,7 @@ class Placement:
             out_specs=specs if len(specs) > 1 else specs[0],
             check_vma=False,
         )
-        held = self.put(list(closed.consts), "all")
+        held = self.share(list(closed.consts))
         shapes = [self._placed(tree, role) for role, tree in arguments]
         jitted = jax.jit(whole, donate_argnums=() if donate is None else (donate + 1,))
         return Program(jitted.lower(held, *shapes).compile(), held)
@@ -163,6 +190,12 @@ class Program:
 def divisors(number: int) -> list[int]:
     """All divisors, from the largest."""
     return [d for d in range(number, 0, -1) if number % d == 0]
+
+
+def _content(array: NDArray[Any]) -> Any:
+    """Equal for arrays of the same bits only."""
+    words = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return array.dtype, array.shape, blake2b(words.data, digest_size=16).digest()
 
 
 def _bits(value: Any) -> Any:

@@ -78,7 +78,7 @@ class JaxProgram:
         self._placement = Placement(self._devices, setting.population)
         rows = self._placement.local
         with memory.reporting(None, rows):
-            self._data = self._put(resident(self._feed))
+            self._data = self._placement.share(resident(self._feed))
         self._rounds = self._rounds_in(rows)
         chunk, program = self._chosen(setting.interval)
         self._rounds = self._rounds_in(chunk)
@@ -297,6 +297,8 @@ class JaxProgram:
         self._slots, self._rounds_of = [], {}
         for program in ("_init", "_takeovers", "_measure"):
             self.__dict__.pop(program, None)  # with the arrays that they hold
+        if "_placement" in self.__dict__:
+            self._placement.release()
         if self._reader is not None:
             self._reader.close()
 
@@ -317,5 +319,4 @@ def _step_of(round: Round) -> int:
 
 
 def _shape(array: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:
-    dtype = jax.dtypes.canonicalize_dtype(np.result_type(array))
-    return jax.ShapeDtypeStruct(np.shape(array) if shape is None else shape, dtype)
+    return jax.ShapeDtypeStruct(np.shape(array) if shape is None else shape, jnp.result_type(array))
