@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from heredity.evolution import events as ev
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Failed, Measured
 from heredity.service.client import Client, Refused
+from heredity.service.wire import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from toys import events_of
 
 
@@ -76,6 +78,17 @@ def test_a_failure_is_issued_again_as_the_next_attempt(client: Client) -> None:
     [again] = client.suggest("toy", "a").tasks
     assert (again.trial.id, again.trial.attempt) == (task.trial.id, 1)
     assert client.summary("toy").failures == 1
+
+
+def test_a_long_failure_of_another_client_is_shortened(
+    service: Served, client: Client, http: httpx.Client
+) -> None:
+    [task] = client.suggest("toy", "a").tasks
+    report = asdict(Failed(task.trial.id, 0, "error", "e" * 100_000, "t" * 500_000 + "end"))
+    assert http.post("/studies/toy/fail", json={"worker": "a", "report": report}).status_code == 200
+    [failed] = [e for e in events_of(service.storage) if isinstance(e, ev.TrialFailed)]
+    assert (len(failed.error), len(failed.traceback)) == (ERROR_CHARACTERS, TRACEBACK_CHARACTERS)
+    assert failed.traceback.endswith("end")
 
 
 def test_a_heartbeat_carries_measurements(service: Served, client: Client) -> None:

@@ -14,12 +14,15 @@ from served import Served, begin, served
 
 import heredity as hd
 from heredity.checkpoints.local import LocalCheckpoints
+from heredity.errors import NotFound
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.executors.base import Completed, Failed, Measured, Report, Task, Workload
 from heredity.executors.inline import Inline
 from heredity.log import Log
+from heredity.service.beats import Beats
 from heredity.service.client import Client, Unreachable
+from heredity.service.wire import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from heredity.service.worker import Absence, PullWorker
 from heredity.stores import open_store
 from heredity.testing.clock import FakeClock
@@ -302,3 +305,75 @@ def measuring(executor: Endless) -> Callable[[float], Sequence[Report]]:
         return [*measured, *Endless.wait(executor, timeout_s)]
 
     return wait
+
+
+# Reports that are refused ------------------------------------------------------------------
+
+
+class Reporting(Endless):
+    """An executor whose one trial ends at once with a report that the test makes."""
+
+    def __init__(self, made: Callable[[Task], Report]) -> None:
+        super().__init__()
+        self.made = made
+
+    def wait(self, timeout_s: float) -> Sequence[Report]:
+        assert self.task is not None
+        report, self.task = self.made(self.task), None
+        self.worker.stop()
+        return [report]
+
+
+@pytest.mark.parametrize("text", ["x", "\n", "\U0001f9ec", "\ud800"])
+def test_a_failure_of_any_length_arrives_shortened(
+    service: Served, client: Client, text: str
+) -> None:
+    """Were it refused and dropped, the service would give the trial back for ever."""
+
+    def made(task: Task) -> Report:
+        error, trace = "because" + text * 3_000_000, text * 3_000_000 + "the last line"
+        return Failed(task.trial.id, 0, "error", error, trace, 1.0)
+
+    pull(service, client, Reporting(made))
+    [failed] = [e for e in events_of(service.storage) if isinstance(e, ev.TrialFailed)]
+    assert failed.error.startswith("because")
+    assert failed.traceback.endswith("the last line")
+    assert len(failed.error) == ERROR_CHARACTERS
+    assert len(failed.traceback) == TRACEBACK_CHARACTERS
+
+
+@pytest.mark.parametrize("elapsed_s", [float("nan"), -1.0])
+def test_a_failure_that_is_refused_is_reported_in_short(
+    service: Served, client: Client, elapsed_s: float
+) -> None:
+    def made(task: Task) -> Report:
+        return Failed(task.trial.id, 0, "error", "out of luck", "a traceback", elapsed_s)
+
+    with worker(client, service.storage, executor := Reporting(made)) as puller:
+        executor.worker = puller
+        puller.run()
+    [failed] = [e for e in events_of(service.storage) if isinstance(e, ev.TrialFailed)]
+    assert failed.error.startswith("out of luck (its report was refused: ")
+    assert "elapsed_s" in failed.error
+    assert puller.trials == 0
+
+
+def test_a_failure_that_is_never_taken_ends_the_worker(service: Served, client: Client) -> None:
+    with worker(client, service.storage) as puller:
+        [slot] = puller._slots
+        puller._ask(slot)
+        slot.report = Failed(99, 0, "error", "of no trial")
+        with pytest.raises(NotFound):
+            puller._talk()
+
+
+def test_news_that_are_too_many_do_not_keep_a_sign_of_life_back(
+    service: Served, client: Client
+) -> None:
+    beats = Beats(client, "toy", 60.0)
+    [task] = client.suggest("toy", "host-0/0").tasks
+    beats.begin("host-0/0", run := (task.trial.id, 0))
+    beats.measured(Measured(*run, 1, {f"metric {n}": 0.5 for n in range(100_000)}))
+    client.fail("toy", "host-0/0", Failed(*run, "lost", "nothing was heard"))
+    beats.end(run)
+    assert [unwanted.lost for unwanted in beats.unwanted()] == [True]

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from heredity.errors import HeredityError
 from heredity.executors.base import Measured
 from heredity.service.client import Client
-from heredity.service.wire import MEASURED
+from heredity.service.wire import MEASURED, Heard
 
 Run = tuple[int, int]
 """A trial and an attempt of it."""
@@ -92,9 +92,15 @@ class Beats:
     def _beat(self, attempt: _Attempt) -> None:
         with self._mutex:
             news, attempt.measured = attempt.measured[:MEASURED], attempt.measured[MEASURED:]
-        try:
-            heard = self._client.heartbeat(self._study, attempt.worker, *attempt.run, news)
-        except HeredityError:  # away, or it wants no news of this: the report will tell
-            return
-        if heard.stop or heard.lost:
+        heard = self._told(attempt, news)
+        if heard is None and news:  # too much to tell: that it lives matters more
+            heard = self._told(attempt, ())
+        if heard is not None and (heard.stop or heard.lost):
             self._unwanted.put(Unwanted(attempt.run, heard.lost))
+
+    def _told(self, attempt: _Attempt, news: Sequence[Measured]) -> Heard | None:
+        """What the service answers; None where it is away, or takes no such news."""
+        try:
+            return self._client.heartbeat(self._study, attempt.worker, *attempt.run, news)
+        except HeredityError:
+            return None

@@ -34,6 +34,7 @@ from heredity.service.wire import (
     Recorded,
     Suggest,
     Suggested,
+    shortened,
     to_json,
 )
 
@@ -118,8 +119,8 @@ class Client:
         return self._post(study, "complete", Complete(worker, report), Recorded).outcome
 
     def fail(self, study: str, worker: str, report: Failed) -> Outcome:
-        """Report that an attempt ended without a result."""
-        return self._post(study, "fail", Fail(worker, report), Recorded).outcome
+        """Report that an attempt ended without a result, and why, shortened."""
+        return self._post(study, "fail", Fail(worker, shortened(report)), Recorded).outcome
 
     # Checkpoints ---------------------------------------------------------------------------
 

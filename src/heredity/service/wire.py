@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -33,6 +33,9 @@ DIGEST = "heredity-digest"
 
 MEASURED = 1000
 """Measurements that one heartbeat may carry."""
+
+ERROR_CHARACTERS, TRACEBACK_CHARACTERS = 2_000, 20_000
+"""What a failure tells at most: far less than a body may hold, whatever the characters are."""
 
 StudyStatus = Literal["running", "paused", "stopping", "ended"]
 Outcome = Literal["recorded", "already done"]
@@ -133,6 +136,21 @@ class Recipe:
     folder: str
     proof: Mapping[str, str]
     beat_s: float
+
+
+def shortened(failed: Failed) -> Failed:
+    """The failure with as much as a person reads: an error's beginning, and a traceback's end,
+    where the user's own line is. Half characters become question marks."""
+    return replace(
+        failed,
+        error=_encodable(failed.error[:ERROR_CHARACTERS]),
+        traceback=_encodable(failed.traceback[-TRACEBACK_CHARACTERS:]),
+    )
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold."""
+    return text.encode(errors="replace").decode()
 
 
 def to_json(message: Any) -> bytes:

@@ -27,6 +27,9 @@ WAIT_S = 1.0
 FIRST_PAUSE_S = 0.02
 """How long a slot without a trial waits before it asks again; then twice as long each time."""
 
+SHORT_CHARACTERS = 200
+"""What is left of an error whose report was refused."""
+
 
 @dataclass
 class Slot:
@@ -61,7 +64,7 @@ class PullWorker:
         patience_s: how long to go on while the service is away.
 
     Attributes:
-        trials: how many it has reported.
+        trials: how many it has reported, without those whose report was refused.
         status: the study's, as last heard.
         stopping: set by `stop`.
     """
@@ -137,13 +140,13 @@ class PullWorker:
             return
         try:
             self._send(slot.name, slot.report)
+            self.trials += 1
         except Unreachable:
             raise
         except HeredityError as error:
             self._say(f"trial {slot.report.trial}: {error}")
             self._give_up(slot.name, slot.report, error)
         slot.trial = slot.report = None
-        self.trials += 1
 
     def _send(self, worker: str, report: Completed | Failed) -> None:
         if isinstance(report, Completed):
@@ -152,13 +155,18 @@ class PullWorker:
             self._client.fail(self._study, worker, report)
 
     def _give_up(self, worker: str, report: Completed | Failed, error: HeredityError) -> None:
-        """The service takes no such report; unless the trial is over, it has failed."""
-        if isinstance(report, Failed) or isinstance(error, Refused):
+        """The service takes no such report; unless the trial is over, it has failed.
+
+        That it failed has to arrive, for the service would give the trial back to this name again
+        and again: an error here ends the worker.
+        """
+        if isinstance(error, Refused):
             return
-        failed = Failed(
-            report.trial, report.attempt, "error", str(error), elapsed_s=report.elapsed_s
-        )
-        self._send(worker, failed)
+        if isinstance(report, Failed):
+            why = f"{report.error[:SHORT_CHARACTERS]} (its report was refused: {error})"
+            self._send(worker, Failed(report.trial, report.attempt, report.failure, why))
+        else:
+            self._send(worker, Failed(report.trial, report.attempt, "error", str(error)))
 
     def _ask(self, slot: Slot) -> None:
         if slot.trial is not None or self.stopping or self.status == "ended":

@@ -19,6 +19,7 @@ from heredity.service.wire import (
     Recorded,
     Suggest,
     Suggested,
+    shortened,
 )
 
 router = APIRouter(tags=["working"])
@@ -91,6 +92,6 @@ async def fail(request: Request, study: str, failed: Fail) -> Recorded:
 
     def recorded(study: OpenStudy) -> Recorded:
         check_failed(study, failed.report)
-        return Recorded(study.desk.fail(failed.worker, failed.report))
+        return Recorded(study.desk.fail(failed.worker, shortened(failed.report)))
 
     return await studies_of(request).ask(study, recorded)
