@@ -23,6 +23,7 @@ VALUES = torch.arange(23)
         ((VALUES,), 0, "batch_size is a whole number of at least 1, not 0"),
         ((VALUES,), 2.5, "not 2.5"),
         ([1, 2, 3], 1, "NumPy arrays and tensors"),
+        (([0.5, 1.5], VALUES), 1, r"not numbers such as 0.5: .* list of them by torch.as_tensor"),
         ((), 1, "needs arrays"),
         ((VALUES[:0],), 1, "without examples"),
     ],

@@ -10,10 +10,24 @@ import torch
 from torch import nn
 from torch.distributions import Categorical
 from torch.nn.functional import cross_entropy, feature_alpha_dropout
-from vector_toys import CLASSES, FEATURES, Played, X, Y, accuracy, classifier, loss, mlp, rates
+from vector_toys import (
+    CLASSES,
+    FEATURES,
+    RATES,
+    Played,
+    X,
+    Y,
+    accuracy,
+    classifier,
+    loss,
+    mlp,
+    rates,
+)
 
 import heredity.torch as ht
 from heredity.errors import HeredityError, TrainingError, UsageError
+from heredity.space import Categorical as Choice
+from heredity.space import Ordinal, Space
 
 
 def refused(**changed: Any) -> HeredityError:
@@ -142,6 +156,53 @@ def test_errors_of_the_users_own_have_hints() -> None:
     assert "NumPy's numbers are float64" in str(error)
 
 
+CHOICES = Space(lr=RATES["lr"], momentum=RATES["momentum"], kind=Choice(["a", "b"]))
+
+
+def scaled(factor: Any) -> ht.VectorTrainable:
+    return classifier(loss=lambda m, b, h: loss(m, b, h) * factor(h))
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda h: {"a": 1.0, "b": 2.0}[h["kind"]],
+        lambda h: {0: 1.0, 1: 2.0}[h["kind"]],
+        lambda h: [1.0, 2.0][h["kind"]],
+        lambda h: ["a", "b"].index(h["kind"]),
+        lambda h: 1.0 if h["kind"] == 0 else 2.0,
+    ],
+)
+def test_a_choice_is_its_index_and_no_plain_value(factor: Any) -> None:
+    message = (
+        r"line \d+.*plain value of the hparam `kind`.*a tensor, the index of a choice.*"
+        r"torch.tensor\(\[0.1, 0.2\]\).gather\(0, hparams\['kind'\]\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        Played(scaled(factor), CHOICES.sample_many(2, 0), CHOICES)
+
+
+def test_a_look_up_by_a_number_is_told() -> None:
+    space = Space(lr=RATES["lr"], momentum=RATES["momentum"], size=Ordinal([1, 2]))
+    with pytest.raises(UsageError, match=r"looks up a tensor in a dict: hparams are tensors"):
+        Played(scaled(lambda h: {1: 0.1, 2: 0.2}[h["size"]]), space.sample_many(2, 0), space)
+
+
+def test_a_choice_that_is_compared_with_its_text_is_told() -> None:
+    wrong = scaled(lambda h: 1.0 if h["kind"] == "a" else 2.0)
+    message = r"nothing depends on the hparam `kind`, .*hparams\['kind'\] is 0 for the first one, "
+    with pytest.raises(UsageError, match=message + "so it never equals '[ab]'"):
+        Played(wrong, CHOICES.sample_many(2, 0), CHOICES)
+
+
+def test_the_remedy_for_choices_is_one() -> None:
+    right = scaled(lambda h: torch.tensor([1.0, 2.0]).gather(0, h["kind"]))
+    hparams = [{**rates(1)[0], "kind": kind} for kind in ("a", "b")]
+    shown = Played(right, hparams, CHOICES).play(1).metrics["train_loss"]
+    plain = Played(classifier(), rates(1) * 2).play(1).metrics["train_loss"]
+    np.testing.assert_allclose(shown, plain * [1.0, 2.0])
+
+
 @pytest.mark.parametrize("good", [0, 10])
 def test_an_error_in_the_model_keeps_its_frames(good: int) -> None:
     """When the study opens, and when members start."""
@@ -190,6 +251,14 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 def test_a_model_makes_a_new_module_each_time() -> None:
     once = nn.Linear(FEATURES, CLASSES).double()
     assert "returned the same module twice" in str(refused(model=lambda: once))
+
+
+@pytest.mark.parametrize("layer", [nn.LazyLinear(8), nn.LazyBatchNorm1d()])
+def test_a_model_has_sizes(layer: nn.Module) -> None:
+    error = refused(model=lambda: nn.Sequential(nn.Linear(FEATURES, 3), layer))
+    assert isinstance(error, UsageError)
+    assert "`1.weight` has no size yet, as lazy modules do" in str(error)
+    assert "call the module once in model()" in str(error)
 
 
 def test_a_metric_is_measured_once() -> None:

@@ -6,7 +6,7 @@ functions draw random numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -132,16 +132,21 @@ def _explaining(name: str, trial: Trial, run: Callable[..., Any]) -> Iterator[No
         if is_out_of_memory(error):
             raise
 
-        def needed() -> list[str]:
-            return [hparam for hparam in trial.plain if _runs(trial, run, hparam)]
+        def needed() -> dict[str, Any]:
+            return {name: plain for name, plain in trial.plain.items() if _runs(trial, run, name)}
 
         raise explained(name, error, trial.hparams, needed) from error
 
 
 def _runs(trial: Trial, run: Callable[..., Any], hparam: str) -> bool:
-    """Whether it runs once this hparam is a plain value."""
+    """Whether it runs once this hparam is a plain value, or the plain index of a choice."""
+    values = trial.plain[hparam], 0
+    return any(_passes(run, {**trial.hparams, hparam: value}) for value in values)
+
+
+def _passes(run: Callable[..., Any], hparams: Mapping[str, Any]) -> bool:
     try:
-        run(True, {**trial.hparams, hparam: trial.plain[hparam]})
+        run(True, hparams)
     except Exception:
         return False
     return True
@@ -200,5 +205,16 @@ def _check_liveness(trial: Trial, traits: Traits) -> None:
         raise UsageError(
             f"nothing depends on the hparam {listed}, neither a member's new state nor its score: "
             "use it where it takes effect (in the loss, the model, or the optimizer by its name), "
-            "or take it out of the space"
+            f"or take it out of the space{_indexed(unused, trial.plain)}"
         )
+
+
+def _indexed(unused: Sequence[str], plain: Mapping[str, Any]) -> str:
+    """What a comparison with a choice, which is never true, comes from."""
+    name = next((name for name in unused if not isinstance(plain[name], int | float)), None)
+    if name is None:
+        return ""
+    return (
+        f". A choice is its index here: hparams[{name!r}] is 0 for the first one, so it never "
+        f"equals {plain[name]!r:.40}"
+    )

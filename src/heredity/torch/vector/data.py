@@ -113,6 +113,11 @@ def device_of(data: Data) -> torch.device | None:
 
 def _length(leaf: Any) -> int:
     shape = getattr(leaf, "shape", None)
+    if isinstance(leaf, int | float):
+        raise UsageError(
+            f"batches() takes NumPy arrays and tensors with one row an example, not numbers such "
+            f"as {leaf!r:.80}: make a tensor of each list of them by torch.as_tensor(…)"
+        )
     if not shape or not isinstance(leaf, Tensor | np.ndarray):
         raise UsageError(
             f"batches() takes NumPy arrays and tensors with one row an example, not {leaf!r:.80}"

@@ -6,10 +6,11 @@ torch, and nothing of how functions are run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import FrameSummary, extract_tb
+from typing import Any
 
 import torch
 
@@ -31,14 +32,14 @@ _IN_PLACE = "is not possible because there exists a Tensor `other`"
 
 
 def explained(
-    name: str, error: Exception, hparams: Collection[str], needed: Callable[[], Sequence[str]]
+    name: str, error: Exception, hparams: Collection[str], needed: Callable[[], Mapping[str, Any]]
 ) -> HeredityError:
     """The error to raise instead.
 
     Args:
         name: how the user's function is called.
         hparams: those that are declared.
-        needed: finds the hparams whose plain values the function needs.
+        needed: finds the hparams whose plain values the function needs, with an example of each.
     """
     text, frames = str(error), extract_tb(error.__traceback__)
     told = f"{name}{_place(frames)}"
@@ -55,6 +56,10 @@ def explained(
         return UsageError(_shared_memory(told))
     if "backward() called inside" in text:
         return UsageError(f"{told} calls backward(): return the loss, gradients are taken for you")
+    if choices := _choices(needed()):
+        return UsageError(_choice_needed(told, choices[0]))
+    if isinstance(error, KeyError) and isinstance(error.args[0], torch.Tensor):
+        return UsageError(_looked_up(told))
     return _own(name, error, _hint(error, hparams))
 
 
@@ -104,7 +109,13 @@ def _unkept(told: str) -> str:
     )
 
 
-def _plain_needed(told: str, culprits: Sequence[str], frames: Sequence[FrameSummary]) -> str:
+def _choices(culprits: Mapping[str, Any]) -> list[str]:
+    return [name for name, plain in culprits.items() if not isinstance(plain, int | float)]
+
+
+def _plain_needed(told: str, culprits: Mapping[str, Any], frames: Sequence[FrameSummary]) -> str:
+    if choices := _choices(culprits):
+        return _choice_needed(told, choices[0])
     if culprits:
         listed = ", ".join(f"`{hparam}`" for hparam in culprits)
         return (
@@ -122,6 +133,22 @@ def _plain_needed(told: str, culprits: Sequence[str], frames: Sequence[FrameSumm
         f"{told} needs the plain value of a tensor (float(), int(), .item(), .numpy(), or an `if` "
         "on it), but it runs once for all members: return tensors as they are, and use torch.where "
         "in place of `if`"
+    )
+
+
+def _choice_needed(told: str, name: str) -> str:
+    return (
+        f"{told} needs the plain value of the hparam `{name}`, but all members train as one "
+        "program, in which it is a tensor, the index of a choice: use torch.where(…), or a tensor "
+        f"of what the choices stand for, torch.tensor([0.1, 0.2]).gather(0, hparams[{name!r}])"
+    )
+
+
+def _looked_up(told: str) -> str:
+    return (
+        f"{told} looks up a tensor in a dict: hparams are tensors, and a choice of a Categorical "
+        "is its index, so make a tensor of what is looked up, in the order of the choices: "
+        "torch.tensor([0.1, 0.2]).gather(0, hparams[…])"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.parameter import is_lazy
 
 from heredity.errors import UsageError
 from heredity.torch.vector.bodies import (
@@ -80,6 +81,7 @@ class Network:
             raise UsageError(
                 f"model() returned {type(module).__name__}: return a new torch.nn.Module"
             )
+        _check_sizes(module)
         return module
 
     def fresh(self, hparams: Hparams) -> Flat:
@@ -223,6 +225,16 @@ def _has_ties(module: nn.Module) -> bool:
     """Whether a tensor has several names. Looking for them in every step would be slow."""
     named = (module.named_parameters, module.named_buffers)
     return any(len(list(names(remove_duplicate=False))) > len(list(names())) for names in named)
+
+
+def _check_sizes(module: nn.Module) -> None:
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    if lazy := next((name for name, tensor in tensors if is_lazy(tensor)), None):
+        raise UsageError(
+            f"model() returned a module whose `{lazy}` has no size yet, as lazy modules do until "
+            "they are called: give the sizes (nn.Linear(6, 8) in place of nn.LazyLinear(8)), or "
+            "call the module once in model(), on an example"
+        )
 
 
 def _identities(module: nn.Module | None) -> set[int]:
