@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from populations import hparams, opened, played, round_of, setting, state
+from populations import check, hparams, opened, played, round_of, setting, state
 
 import heredity as hd
+from heredity.errors import UsageError
 from heredity.executors.program import traced
 from heredity.jax import VectorTrainable
 from heredity.jax.hparams import Hparams
@@ -95,3 +96,39 @@ def test_a_round_ramps_only_the_members_that_are_told_to() -> None:
     seen = state(program)[0]
     np.testing.assert_allclose(seen[0], [[0.5, 1e-2, 0.2], *[[1, 0.1, 0.3]] * 3], rtol=1e-5)
     np.testing.assert_allclose(seen[1], [[1, 0.1, 0.3]] * 4, rtol=1e-6)
+
+
+LARGE = {
+    "integer": (hd.Integer(2**33, 2**34), 2**34),
+    "negative": (hd.Integer(-(2**31) - 1, 5), -(2**31) - 1),
+    "log": (hd.LogInteger(1, 2**31), 2**31),
+    "choices": (hd.Ordinal([1, 5_000_000_000, 6_000_000_000]), 6_000_000_000),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_whole_numbers_that_would_become_others_are_refused(case: str) -> None:
+    parameter, value = LARGE[case]
+    known = Hparams(hd.Space(n=parameter))
+    words = rf"`n` may be {value}, but JAX computes with int32 .* smaller ones, or enable 64 bits"
+    with pytest.raises(UsageError, match=words):
+        known.require_exact()
+    with jax.enable_x64(True):
+        Hparams(known.space).require_exact()
+
+
+def test_whole_numbers_that_fit_and_the_index_of_a_choice_may_be() -> None:
+    space = hd.Space(
+        n=hd.Integer(-(2**31), 2**31 - 1),
+        real=hd.Uniform(0, 1e12),
+        size=hd.Categorical([5_000_000_000, 6_000_000_000]),
+    )
+    Hparams(space).require_exact()
+
+
+def test_a_study_refuses_whole_numbers_that_are_too_large() -> None:
+    functions = VectorTrainable(
+        lambda k, h: 0.0, lambda s, h, b, k: s + h["n"], lambda s, h, k: s * 1.0
+    )
+    with pytest.raises(UsageError, match="`n` may be 17179869184"):
+        check(functions, space=hd.Space(n=hd.Integer(2**33, 2**34)))

@@ -53,6 +53,7 @@ def check(functions: VectorTrainable, setting: Setting, batch: Any) -> Checked:
     require_sound_keys()
     hparams = Hparams(setting.space)
     hparams.require_traceable()
+    hparams.require_exact()
     probe = _Probe(functions, hparams, setting.metric, batch)
     member = _settled(Member(functions, hparams, setting.metric, probe.layout()), probe)
     state = list(member.layout.arrays)

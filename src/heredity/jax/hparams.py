@@ -45,13 +45,12 @@ class Hparams:
 
     @cached_property
     def dtypes(self) -> dict[str, Any]:
-        """Of the traced ones: the default float dtype, or int32."""
-        real = jax.dtypes.canonicalize_dtype(float)
+        """Of the traced ones: the default float dtype, or the default one of whole numbers."""
         found = {}
         for name, parameter in self.space.items():
             if name not in self.constants:
                 example = traced(self.space, name, [parameter.quantile(0.5)])
-                found[name] = np.dtype(np.int32) if example.dtype == np.int64 else real
+                found[name] = jax.dtypes.canonicalize_dtype(example.dtype)
         return found
 
     def require_traceable(self) -> None:
@@ -63,6 +62,24 @@ class Hparams:
                     "members of different shapes, which cannot train as one program: declare it "
                     "hd.Constant(…), or train with hd.Processes()"
                 )
+
+    def require_exact(self) -> None:
+        """Raise `UsageError` for whole numbers that are too large for their dtype."""
+        for name, dtype in self.dtypes.items():
+            if dtype.kind != "i":
+                continue
+            limits = np.iinfo(dtype)
+            if far := [v for v in self._ends(name) if not limits.min <= v <= limits.max]:
+                raise UsageError(
+                    f"`{name}` may be {far[-1]}, but JAX computes with {dtype} ({limits.min} to "
+                    f"{limits.max}), in which it would be another number: use smaller ones, or "
+                    'enable 64 bits with jax.config.update("jax_enable_x64", True)'
+                )
+
+    def _ends(self, name: str) -> NDArray[Any]:
+        """Of a traced hparam that is a whole number: all choices, or the bounds."""
+        parameter: Any = self.space[name]
+        return traced(self.space, name, getattr(parameter, "choices", None) or parameter.bounds)
 
     def shapes(self) -> Values:
         """Stand-ins of one member's traced hparams, to trace functions with."""
