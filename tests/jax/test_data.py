@@ -44,6 +44,50 @@ def test_shared_batches_are_the_same_for_all_and_go_through_epochs_of_the_study(
     assert seen[:12] != seen[12:]
 
 
+def test_an_epoch_goes_on_from_trial_to_trial_also_of_the_single_member() -> None:
+    """64 examples in batches of 16: three epochs are four trials of three steps."""
+    given = setting(interval=3)
+    functions = recorder(batches(np.arange(64.0), 16), 16, 3)
+    program = opened(functions, given)
+    alone = opened(functions, setting(population=1, interval=3))
+    alone.members = np.array([2], np.int32)
+    seen: list[Any] = []
+    for turn in range(4):
+        played(program, round_of(given, turn))
+        seen.append(state(program)[0])
+        one = {name: values[2:3] for name, values in round_of(given, turn).hparams.items()}
+        played(alone, round_of(setting(population=1, interval=3), turn, hparams=one))
+        np.testing.assert_array_equal(state(alone)[0][0], seen[-1][2])
+    drawn = np.concatenate(seen, axis=1).reshape(4, 3, 64)
+    assert (np.sort(drawn, axis=2) == np.arange(64)).all()
+    assert len(np.unique(drawn.reshape(12, 64), axis=0)) == 12  # each in an order of its own
+
+
+def test_who_takes_over_another_goes_on_at_the_donors_step_in_an_order_of_its_own() -> None:
+    given = setting(interval=2)
+    functions = recorder(batches(np.arange(16.0), 4), 4, 2)
+    program = opened(functions, given)
+    played(program, round_of(given, 0))
+    straight = state(program)[0]
+    played(program, round_of(given, 1))
+    rest = state(program)[0]
+    other = np.array([0, 2, 2, 2])
+    played(program, round_of(given, 0))
+    played(program, round_of(given, 1, [1, 1, 2, 3], starts=other))
+    np.testing.assert_array_equal(state(program)[0][1:], rest[1:])
+    np.testing.assert_array_equal(state(program)[0][0], straight[0])
+
+
+def test_with_replacement_every_turn_draws_anew() -> None:
+    given = setting(interval=2)
+    program = opened(recorder(batches(np.arange(999.0), 4, replace=True), 4, 2), given)
+    drawn = []
+    for turn in range(2):
+        played(program, round_of(given, turn, starts=np.zeros(4, np.int64)))
+        drawn.append(state(program)[0])
+    assert (drawn[0] != drawn[1]).any(axis=1).all()
+
+
 def test_batches_with_replacement_draw_each_example_equally_likely() -> None:
     functions = recorder(batches(np.arange(4.0), 4, replace=True), 4, 200)
     given = setting(interval=200)

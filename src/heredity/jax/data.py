@@ -26,14 +26,19 @@ class Feed(Protocol):
     def own(self) -> bool:
         """Whether each member draws batches of its own."""
 
+    @property
+    def anew(self) -> bool:
+        """Whether a member's turn draws other batches than its turn before would have."""
+
     def draw(self, data: Any, key: Any, index: Any, step: Any) -> Any:
         """One batch, traced.
 
         Args:
             data: the arrays on the device.
-            key: of the member's turn, or of the study where all share their batches.
+            key: of the member, of its turn if each draws anew, or of the study where all share
+                their batches.
             index: the step within the round, from 0.
-            step: the step of the study.
+            step: the step of the study; of the member's weights if its batches are its own.
         """
 
 
@@ -41,7 +46,7 @@ class Feed(Protocol):
 class NoData:
     """No data: `step` is given None for a batch."""
 
-    own = False
+    own = anew = False
 
     def draw(self, data: Any, key: Any, index: Any, step: Any) -> Any:
         return None
@@ -61,12 +66,16 @@ class Batches:
         return not self.shared
 
     @property
+    def anew(self) -> bool:
+        return self.replace
+
+    @property
     def examples(self) -> int:
         """How many there are."""
         return len(jax.tree.leaves(self.arrays)[0])
 
     def draw(self, data: Any, key: Any, index: Any, step: Any) -> Any:
-        rows = self._rows(key, step if self.shared else index)
+        rows = self._rows(key, step)
         return jax.tree.map(lambda array: jnp.take(array, rows, axis=0), data)
 
     def _rows(self, key: Any, number: Any) -> Any:
@@ -83,7 +92,7 @@ class Stream:
 
     make_iterator: Callable[[int], Iterator[Any]]
 
-    own = False
+    own = anew = False
 
     def draw(self, data: Any, key: Any, index: Any, step: Any) -> Any:
         return jax.tree.map(lambda array: array[index], data)
@@ -96,7 +105,8 @@ def batches(arrays: Any, batch_size: int, *, replace: bool = False, shared: bool
         arrays: a pytree of arrays with the examples first, all of one length.
         batch_size: examples in a batch. `step` gets the same pytree with so many of them.
         replace: draw with replacement; else every example once per epoch, in another order each
-            time. A member's epoch begins with each of its trials.
+            time. Epochs go on from trial to trial, counted by the steps of a member's weights: one
+            that takes over another goes on at the donor's step, in an order of its own.
         shared: all members get the same batches, in epochs of the study; else each its own.
 
     Raises `UsageError` for arrays of unequal length, or a batch larger than they are.

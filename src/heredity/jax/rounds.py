@@ -53,6 +53,7 @@ class Rounds:
         return {
             "member": np.asarray(members, np.int32),
             "turn": np.asarray(round.turns, np.int32),
+            "start": np.asarray(round.starts, np.int32),
             "values": hparams.cast(round.hparams),
             "ramp": hparams.ramp(round) if self.ramps else {},
         }
@@ -125,12 +126,14 @@ class Rounds:
         member, feed = self.checked.member, self.feed
         own = jax.vmap(member_key, (None, 0, 0))
         keys = own(root(self.seed, "step"), table["member"], table["turn"])
-        batch_root = root(self.seed, "batch")
-        batch_keys = own(batch_root, table["member"], table["turn"]) if feed.own else batch_root
+        batch_keys = root(self.seed, "batch")
+        if feed.own:
+            turns = table["turn"] if feed.anew else jnp.zeros_like(table["turn"])
+            batch_keys = own(batch_keys, table["member"], turns)
 
         def one(state: Arrays, row: Any, key: Any, batch: Any, index: Any) -> Any:
             if feed.own:
-                batch = feed.draw(data, batch, index, step + index)
+                batch = feed.draw(data, batch, index, row["start"] + index)
             values = row["values"]
             if self.ramps:
                 values = member.hparams.at(values, row["ramp"], index)

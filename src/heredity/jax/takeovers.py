@@ -224,7 +224,7 @@ class Takeovers:
     def refresh(self) -> Program:
         """(state, entries of the table, targets) → state."""
         few = jax.ShapeDtypeStruct((self.most,), np.int32)
-        table = {"member": few, "turn": few, "values": self._values(), "ramp": {}}
+        table = {"member": few, "turn": few, "start": few, "values": self._values(), "ramp": {}}
         return self._changing(
             lambda state, table, rows: self._set(state, self.rounds.init(table), rows),
             ("all", table),
