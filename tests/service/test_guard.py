@@ -97,7 +97,51 @@ def test_a_form_of_another_page_is_no_request(service: Served, kind: str) -> Non
         headers={"Content-Type": kind},
         trust_env=False,
     )
-    assert answer.status_code == 422
+    assert answer.status_code == 415
+    assert len(events_of(service.storage)) == 1
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/plain;application/json", None])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_without_a_token_no_page_of_another_site_moves_a_study(
+    service: Served, said: dict[str, str], kind: str | None
+) -> None:
+    """What needs no body needs no leave of a browser either."""
+    headers = said if kind is None else {**said, "Content-Type": kind}
+    for verb in ("pause", "stop", "resume"):
+        answer = httpx.post(
+            f"{service.url}/studies/toy/{verb}", content=b"", headers=headers, trust_env=False
+        )
+        assert answer.status_code == 403
+    assert len(events_of(service.storage)) == 1
+
+
+def test_the_services_own_pages_may_ask(service: Served) -> None:
+    for said in ({"Origin": service.url, "Sec-Fetch-Site": "same-origin"}, {}):
+        answer = httpx.get(f"{service.url}/studies", headers=said, trust_env=False)
+        assert answer.json() == ["toy"]
+        resumed = httpx.post(f"{service.url}/studies/toy/resume", headers=said, trust_env=False)
+        assert resumed.status_code == 200
+
+
+def test_a_form_without_a_body_is_no_request(service: Served) -> None:
+    answer = httpx.post(
+        f"{service.url}/studies/toy/pause",
+        content=b"",
+        headers={"Content-Type": "text/plain"},
+        trust_env=False,
+    )
+    assert answer.status_code == 415
     assert len(events_of(service.storage)) == 1
 
 

@@ -35,8 +35,9 @@ class Guard:
 
     With a `token`, requests bear it; it is compared in constant time and written nowhere. Without
     one, only those that address this very machine are served, so that a web page which has its own
-    name point here (DNS rebinding) reaches nothing. Bodies are limited before they are read, and
-    counted while they come.
+    name point here (DNS rebinding) reaches nothing; and none that a browser makes for the page of
+    another site (request forgery). Bodies are JSON, which no form can send; they are limited before
+    they are read, and counted while they come.
     """
 
     def __init__(
@@ -52,24 +53,27 @@ class Guard:
             await self._application(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        limit_bytes = self._limit_bytes(scope)
-        problem = self._stranger(scope["path"], headers) or _too_long(headers, limit_bytes)
+        upload = _is_upload(scope)
+        limit_bytes = self._upload_limit_bytes if upload else JSON_LIMIT_BYTES
+        problem = (
+            self._stranger(scope["path"], headers)
+            or (None if upload else _no_json(headers))
+            or _too_long(headers, limit_bytes)
+        )
         if problem is not None:
             await _refuse(send, *problem)
             return
         await self._application(scope, _Counted(receive, limit_bytes), send)
 
-    def _limit_bytes(self, scope: Scope) -> int:
-        upload = scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"])
-        return self._upload_limit_bytes if upload else JSON_LIMIT_BYTES
-
     def _stranger(self, path: str, headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
         """Why whoever asks may not, if so."""
         if self._token is None:
             host = headers.get(b"host", b"").decode("latin-1")
-            if _LOOPBACK.fullmatch(host):
-                return None
-            return 403, "Forbidden", "without a token this service answers only to localhost"
+            if not _LOOPBACK.fullmatch(host):
+                return 403, "Forbidden", "without a token this service answers only to localhost"
+            if _is_of_another_site(host, headers):
+                return 403, "Forbidden", "without a token this service answers no other site's page"
+            return None
         if path in OPEN or hmac.compare_digest(_bearer(headers), self._token):
             return None
         return 401, "Unauthorized", "send the service's token: Authorization: Bearer …"
@@ -89,6 +93,26 @@ class _Counted:
         if self._left_bytes < 0:
             raise HTTPException(413, _oversize(self._limit_bytes)[2])
         return message
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"]) is not None
+
+
+def _is_of_another_site(host: str, headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser says that a page from elsewhere makes this request."""
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and origin.partition("://")[2] != host:
+        return True
+    return headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
+
+
+def _no_json(headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
+    """Why the body is of no kind that is read here, if it says that it is of any."""
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind in (b"", b"application/json"):
+        return None
+    return 415, "UsageError", "send JSON, with Content-Type: application/json"
 
 
 def _bearer(headers: dict[bytes, bytes]) -> bytes:
