@@ -131,14 +131,15 @@ def test_a_command_runs_where_its_file_is(tmp_path: Path) -> None:
     folder = tmp_path / "a {b}"
     folder.mkdir()
     for words, expected in {
-        "": f"{tmp_path}/a {{{{b}}}}",
-        'cwd = "sub"': f"{tmp_path}/a {{{{b}}}}/sub",
-        'cwd = "/else/where"': "/else/where",
-        'cwd = "{work}"': "{work}",
+        "": (f"{tmp_path}/a {{b}}", None),
+        'home = "../c"': (f"{tmp_path}/c", None),
+        'cwd = "sub"': (f"{tmp_path}/a {{b}}", "sub"),
+        'cwd = "/else/where"': (f"{tmp_path}/a {{b}}", "/else/where"),
+        'cwd = "{work}"': (f"{tmp_path}/a {{b}}", "{work}"),
     }.items():
         study = load(written(folder, f"{SMALL}{words}\n"))
         (command,) = study.make.args  # type: ignore[attr-defined]
-        assert command.cwd == expected
+        assert (command.home, command.cwd) == expected
 
 
 def test_storage_is_relative_to_the_file_unless_it_is_no_folder(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ FULL = Command(
     reads_json=True,
     seed_save_folder=True,
     cwd="/",
+    home="/somewhere",
     grace_s=5,
 )
 
@@ -153,6 +154,12 @@ def test_it_goes_to_json_and_back(command: Command) -> None:
 def test_a_path_to_run_in_is_taken_as_it_is() -> None:
     command = Command(TRAIN, cwd=Path("a {b}"))
     assert command.cwd == f"{Path.cwd()}/a {{{{b}}}}"
+    assert Command.from_json(command.as_json()) == command
+
+
+def test_the_path_of_its_home_is_taken_as_it_is() -> None:
+    command = Command(TRAIN, home=Path("a {b}"))
+    assert command.home == f"{Path.cwd()}/a {{b}}"
     assert Command.from_json(command.as_json()) == command
 
 

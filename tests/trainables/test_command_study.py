@@ -7,18 +7,22 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_bench import LOSS, PATIENCE_S, Bench, descent, gone, task
+from command_bench import DESCENT, LOSS, PATIENCE_S, Bench, descent, gone, task
 
 import heredity as hd
 from heredity.errors import TrainingError
 from heredity.executors.base import Completed, Failed, Measured, Report
 from heredity.executors.output import trial_log
 from heredity.executors.processes import Processes
+from heredity.recipe import trainable_of, workload_of
+from heredity.study_files import load
 from heredity.trainables.command import Command
+from toys import events_of
 
 
 @contextlib.contextmanager
@@ -94,6 +98,41 @@ def test_a_study_with_workers_finds_what_one_in_this_process_finds(tmp_path: Pat
     x = json.loads((there.best.checkpoint / "x.json").read_text())
     assert x**2 == pytest.approx(there.best.score)
     assert there.best.score < 25
+
+
+FILE = """
+name = "away"
+objective = "minimize loss"
+interval = 5
+budget.steps = 15
+space.lr = { type = "LogUniform", low = 1e-3, high = 0.4 }
+command.command = '''
+{python} -S descent.py --lr {lr} --steps {steps} --out {save} [--resume {restore}]
+'''
+command.metrics.loss = "loss ([0-9.]+)"
+"""
+
+
+def test_a_study_files_command_runs_where_its_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what a service knows of it: the program lies where the worker was started."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    (there / "study.toml").write_text(FILE)
+    (there / "descent.py").write_text(DESCENT)
+    load(there / "study.toml").begin()
+    created: Any = events_of(there / "runs", "away")[0]
+    there.rename(here)
+    monkeypatch.chdir(here)
+    bench = Bench(here, descent(here))
+    elsewhere = trainable_of(workload_of("away", created.code))
+    bench.workload = replace(bench.workload, trainable=elsewhere)
+    bench.done(task())
+    (here / "descent.py").unlink()
+    assert f"is not on this machine, so that in which the worker was started, '{here}'" in (
+        bench.failed(task(1)).error
+    )
 
 
 def test_a_check_runs_the_command(tmp_path: Path) -> None:

@@ -77,6 +77,47 @@ def test_it_runs_where_heredity_runs_or_where_it_is_told_to(tmp_path: Path) -> N
     assert not Path(work).exists()
 
 
+WHERE = SAVES + SCORES + "(save / 'cwd').write_text(os.getcwd())"
+
+
+def test_it_runs_at_home_where_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere, such as on other machines, where its worker was started."""
+    home, start = weird_folder(tmp_path), tmp_path / "start"
+    for folder in (home / "sub", start / "sub"):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(start)
+    for given, there in ((str(home), home), (str(tmp_path / "gone"), start)):
+        for cwd, folder in ((None, there), ("sub", there / "sub"), (literal(str(home)), home)):
+            bench = Bench(tmp_path / f"{there.name} {cwd is None} {folder.name}",
+                          python(WHERE, home=given, cwd=cwd))  # fmt: skip
+            assert bench.saved(bench.done(task()), "cwd") == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "cwd", "said"),
+    [
+        ("{python} -S train.py {lr} {save} [{restore}]", None, "with exit code 2: "),
+        ("./train.sh {lr} {save} [{restore}]", None, "'./train.sh' cannot be started in "),
+        ("true {lr} {save} [{restore}]", "sub", "there is no folder "),
+    ],
+)
+def test_away_from_home_a_program_that_is_not_there_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, cwd: str | None, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for home in ("gone", None):
+        failed = Bench(tmp_path, Command(words, home=home, cwd=cwd)).failed(task())
+        away = f"'{tmp_path}/gone', is not on this machine, so that in which the worker was "
+        away += f"started, '{tmp_path}', takes its place"
+        assert said in failed.error
+        assert (away in failed.error) == (home is not None)
+
+
+def test_a_folder_that_was_asked_for_has_to_be_there(tmp_path: Path) -> None:
+    command = python(WHERE, home=str(tmp_path), cwd=str(tmp_path / "gone"))
+    assert "there is no folder" in Bench(tmp_path, command).failed(task()).error
+
+
 def test_a_shell_takes_odd_folders(tmp_path: Path) -> None:
     text = "cat {restore}/x 2>/dev/null; echo {lr} > {save}/x; echo loss 1 | tee {work}/y"
     bench = Bench(weird_folder(tmp_path), Command(text, shell=True, metrics=LOSS))

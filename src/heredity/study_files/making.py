@@ -126,11 +126,9 @@ class Maker:
         return found
 
     def _command(self, name: str) -> Any:
-        """The command, which runs in the file's folder unless it says another."""
+        """The command, which runs in the file's folder, where that is, unless it says another."""
         given = dict(self.data[name])
-        home = str(self.folder.resolve()).replace("{", "{{").replace("}", "}}")
-        cwd = given.get("cwd", ".")
-        given["cwd"] = cwd if cwd.startswith("{") else os.path.normpath(os.path.join(home, cwd))
+        given["home"] = os.path.normpath(self.folder.resolve() / given.get("home", ""))
         return self._checked(self._try((name,), lambda: Command(**given)))
 
     def _checked(self, command: Command | None) -> Command | None:

@@ -59,8 +59,10 @@ class Command:
             with "hparams", "restore", "save" and all other placeholders as JSON.
         seed_save_folder: {save} begins as a copy of what was saved before, for programs that
             resume from the folder they write to. The original cannot be altered.
-        cwd: the folder to run in, with placeholders; by default the one that heredity runs in. A
-            `Path` is taken as it is.
+        cwd: the folder to run in, with placeholders; relative to `home`. A `Path` is taken as it
+            is, from the root.
+        home: where the program lies: the folder to run in where `cwd` says no other. A machine that
+            has no such folder uses the one that its heredity runs in, as all do by default.
         shell: give the string to /bin/sh, each value quoted as one word. Put no quotes around
             placeholders. {restore} is empty when there is nothing to restore.
         grace_s: seconds from SIGTERM, when a trial is to end early, to SIGKILL.
@@ -75,6 +77,7 @@ class Command:
     reads_json: bool = False
     seed_save_folder: bool = False
     cwd: str | Path | None = None
+    home: str | Path | None = None
     shell: bool = False
     grace_s: float = 30.0
 
@@ -86,6 +89,8 @@ class Command:
             object.__setattr__(self, "metrics", dict(self.metrics))
         if isinstance(self.cwd, Path):
             object.__setattr__(self, "cwd", literal(str(self.cwd.absolute())))
+        if isinstance(self.home, Path):
+            object.__setattr__(self, "home", str(self.home.absolute()))
         _require_types(self)
         _ = self.training, self.measuring, self.patterns, self.step_pattern
         self._require_inheritance()
@@ -95,7 +100,7 @@ class Command:
 
     @property
     def folder(self) -> str:
-        """The template of the folder to run in; empty for the one that heredity runs in."""
+        """The template of the folder to run in, relative to `home`; empty for that itself."""
         return str(self.cwd or "")
 
     @property
@@ -241,6 +246,7 @@ def _require_types(command: Command) -> None:
         "reads_json": (bool,),
         "seed_save_folder": (bool,),
         "cwd": (str, type(None)),
+        "home": (str, type(None)),
         "shell": (bool,),
         "grace_s": (int, float),
     }

@@ -31,12 +31,14 @@ class Ran:
     Attributes:
         step: the last step that the program spoke of.
         tail: the last lines of its output.
+        elsewhere: said of a failure: that it ran in another folder than its home.
     """
 
     ended: Ended
     found: Found
     step: int | None
     tail: str
+    elsewhere: str = ""
 
     def require(self, good: object, why: str) -> None:
         """`TrainingError` with the end of the output, unless `good`."""
@@ -47,7 +49,8 @@ class Ran:
         """`TrainingError` unless the program ended well."""
         last = self.tail.rpartition("\n")[2].strip()
         said = f": {last}" if last else " and said nothing"
-        self.require(not self.ended.code, f"the program ended {self.ended.manner}{said}")
+        why = f"the program ended {self.ended.manner}{said}{self.elsewhere}"
+        self.require(not self.ended.code, why)
 
     def require_score(self) -> None:
         """`TrainingError` unless the score was found."""
@@ -90,7 +93,8 @@ class Invocation:
             own = {**self.told, "work": f"{scratch}/work", "python": sys.executable}
             description = self._describe(own, Path(scratch))
             values = self._values(own)
-            cwd = Path.cwd() / fill(self.command.folder, values)
+            base, elsewhere = _base(self.command.home)
+            cwd = base / fill(self.command.folder, values)
             file = self._metrics_file(cwd, values)
             words = self.template.filled(values)
             _pass_on("out", f"$ {shlex.join(words)}\n".encode())
@@ -101,10 +105,11 @@ class Invocation:
                 hear=hear,
                 stop_requested=stop_requested,
                 grace_s=self.command.grace_s,
+                elsewhere=elsewhere,
             )
             output.close()
             found = output.found if file is None else found_in(file, self.metric)
-            return Ran(ended, found, output.step, output.tail)
+            return Ran(ended, found, output.step, output.tail, elsewhere)
 
     def _describe(self, own: Mapping[str, Any], scratch: Path) -> Path:
         """Make the folder {work} and, beside it, the JSON file for programs that read it."""
@@ -127,6 +132,20 @@ class Invocation:
         file = cwd / fill(self.command.metrics_file, values)
         file.unlink(missing_ok=True)
         return file
+
+
+def _base(home: str | Path | None) -> tuple[Path, str]:
+    """The folder that relative ones are relative to and, if that is not `home`, what to say of it.
+
+    Workers on other machines get a study's command, but not the folder that its program lies in.
+    """
+    here = Path.cwd()
+    if home is None or (base := here / home).is_dir():
+        return (here if home is None else base), ""
+    return here, (
+        f". The command's own folder, {str(base)!r}, is not on this machine, so that in which the "
+        f"worker was started, {str(here)!r}, takes its place: put the program there"
+    )
 
 
 def _pass_on(stream: Stream, data: bytes) -> None:

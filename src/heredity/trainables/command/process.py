@@ -65,6 +65,7 @@ def run_program(
     hear: Hear,
     stop_requested: Callable[[], bool] = lambda: False,
     grace_s: float = 30.0,
+    elsewhere: str = "",
 ) -> Ended:
     """Run a program to its end, and end whatever it leaves behind.
 
@@ -74,11 +75,12 @@ def run_program(
         variables: added to the environment.
         hear: called with what it writes to its standard output and error, as it comes.
         stop_requested: once true, the group gets SIGTERM and, `grace_s` later, SIGKILL.
+        elsewhere: said of a program that cannot be started: why it was to run in that folder.
 
     Raises `TrainingError` if the program cannot be started.
     """
     with _guarded_group() as group:
-        with _started(words, cwd, variables, group) as process:
+        with _started(words, cwd, variables, group, elsewhere) as process:
             run = _Run(process, group, hear)
             run.follow(stop_requested, grace_s)
             _signal(group, signal.SIGKILL)  # before the rest is heard: there may be no end to it
@@ -107,10 +109,12 @@ def _guarded_group() -> Iterator[int]:
 
 @contextmanager
 def _started(
-    words: Sequence[str], cwd: Path, variables: Mapping[str, str], group: int
+    words: Sequence[str], cwd: Path, variables: Mapping[str, str], group: int, elsewhere: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     if not cwd.is_dir():
-        raise TrainingError(f"there is no folder {str(cwd)!r} to run the command in: correct cwd")
+        raise TrainingError(
+            f"there is no folder {str(cwd)!r} to run the command in: correct cwd{elsewhere}"
+        )
     try:
         process = subprocess.Popen(
             words,
@@ -122,7 +126,7 @@ def _started(
             process_group=group,
         )
     except OSError as error:
-        raise TrainingError(_why_not(words[0], cwd, error)) from None
+        raise TrainingError(_why_not(words[0], cwd, error) + elsewhere) from None
     with process:
         try:
             yield process
