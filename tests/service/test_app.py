@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -149,6 +150,55 @@ def test_a_study_that_others_run_is_left_alone(service: Served, client: Client) 
         client.suggest("toy", "a")
     store.close()
     assert client.suggest("toy", "a").tasks
+
+
+LONG = 99999999999999999999999
+HALF = "x \ud800"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "heartbeat", {"worker": "a", "trial": 0, "attempt": 0, "measured": [
+            {"trial": 0, "attempt": 0, "step": LONG, "metrics": {}}]}),
+        ("POST", "heartbeat", {"worker": "a", "trial": 0, "attempt": 0, "measured": [
+            {"trial": 0, "attempt": 0, "step": -LONG, "metrics": {}}]}),
+        ("POST", "heartbeat", {"worker": "a", "trial": 0, "attempt": 0, "measured": [
+            {"trial": 0, "attempt": 0, "step": 1, "metrics": {HALF: 1.0}}]}),
+        ("POST", "complete", {"worker": "a", "report": asdict(done(0, metrics={"loss": LONG}))}),
+        ("POST", "complete", {"worker": "a", "report": asdict(done(0, elapsed_s=LONG))}),
+        ("POST", "complete", {"worker": "a", "report": asdict(done(0, unverified=(HALF,)))}),
+        ("POST", "complete", {"worker": "a", "report": asdict(
+            done(0, checkpoint=Checkpoint("0-0", LONG, "0" * 64)))}),
+        ("POST", "fail", {"worker": "a", "report": asdict(Failed(0, 0, "error", HALF))}),
+        ("POST", "fail", {"worker": "a", "report": asdict(Failed(0, 0, "error", "", HALF))}),
+        ("POST", "pause", {"reason": HALF}),
+        ("POST", "stop", {"reason": HALF}),
+        ("PUT", "injections/0", {"hparams": {"lr": LONG}}),
+        ("PUT", "injections/0", {"hparams": {"lr": 0.01, HALF: 1}}),
+        ("PUT", "bounds/lr", {"low": 0.001, "high": LONG}),
+    ],
+)  # fmt: skip
+def test_what_no_store_can_hold_is_refused(
+    unmoved: Served, method: str, path: str, body: dict[str, object]
+) -> None:
+    before = events_of(unmoved.storage)
+    answer = httpx.request(
+        method,
+        f"{unmoved.url}/studies/toy/{path}",
+        content=json.dumps(body),
+        headers={"Content-Type": "application/json"},
+        trust_env=False,
+    )
+    assert answer.status_code == 422, answer.text
+    assert "surrogate" in answer.text or "64 bits" in answer.text
+    assert events_of(unmoved.storage) == before
+
+
+@pytest.mark.parametrize("step", [2**63 - 1, -1, 6])
+def test_a_measurement_outside_of_its_trial_is_refused(unmoved: Served, step: int) -> None:
+    with contextlib.closing(unmoved.client()) as client, pytest.raises(UsageError, match="step"):
+        client.heartbeat("toy", "a", 0, 0, [Measured(0, 0, step, {"loss": 0.5})])
 
 
 # People ------------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ def one(name: str, content: bytes = b"x", **changes: object) -> bytes:
 
 HOSTILE = {
     "an absolute path": one("/tmp/evil"),
+    "a path of thousands of characters": one("/".join(["deep"] * 1600)),
+    "a path that is a little too long": one("/".join(["d" * 90] * 12)),
     "a path that leads out": one("../evil"),
     "a path that leads out on the way": one("a/../../evil"),
     "a dot": one("./a"),

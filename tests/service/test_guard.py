@@ -197,6 +197,9 @@ def test_a_length_that_is_none(service: Served, length: str) -> None:
         (b'{"worker": "a", "count": 0}', 422),
         (b'{"worker": "a", "count": 1e9}', 422),
         (b'{"worker": "\\ud800"}', 422),
+        (b'{"worker": "a", "count": 1%s}' % (b"0" * 4000), 422),
+        (b'{"worker": "a", "more": ["x \\udfff"]}', 422),
+        (b'{"worker": "a", "x \\ud800": {}}', 422),
     ],
 )
 def test_malformed_requests_have_one_shape(

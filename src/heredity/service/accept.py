@@ -15,6 +15,7 @@ from heredity.errors import UsageError
 from heredity.evolution.trial import Checkpoint, Trial
 from heredity.executors.base import Completed, Failed
 from heredity.service.studies import OpenStudy
+from heredity.service.wire import Heartbeat
 
 
 def check_completed(study: OpenStudy, report: Completed) -> None:
@@ -30,6 +31,18 @@ def check_completed(study: OpenStudy, report: Completed) -> None:
 def check_failed(study: OpenStudy, report: Failed) -> None:
     """`UsageError` if this cannot have come of the trial; `NotFound` if there is no such trial."""
     _known(study, report)
+
+
+def check_measured(study: OpenStudy, beat: Heartbeat) -> None:
+    """`UsageError` if something cannot have been measured in the trial; `NotFound` if there is no
+    such trial."""
+    trial = study.log.population.trial(beat.trial)
+    for measured in beat.measured:
+        if not trial.start <= measured.step <= trial.stop:
+            raise UsageError(
+                f"trial {trial.id} goes from step {trial.start} to {trial.stop}; nothing can have "
+                f"been measured at step {measured.step}"
+            )
 
 
 def _known(study: OpenStudy, report: Completed | Failed) -> Trial:

@@ -19,6 +19,9 @@ CHUNK_BYTES = 1 << 18
 PAX_LIMIT_BYTES = 1 << 14
 """An extended header holds a name and a size."""
 
+PATH_LIMIT_BYTES = 1000
+"""The longest path of a file within a checkpoint: systems take 4,096 with the folders above it."""
+
 _OCTAL_LIMIT = 8**11
 _MAGIC = b"ustar\x0000"
 
@@ -215,6 +218,11 @@ def _clean(name: bytes) -> str:
         text = name.decode()
     except UnicodeDecodeError:
         raise UsageError(f"the archive has a name that is not UTF-8: {_shown(name)}") from None
+    if len(name) > PATH_LIMIT_BYTES:
+        raise UsageError(
+            f"the archive has a path of {len(name):,} bytes, {_shown(name)} …: "
+            f"{PATH_LIMIT_BYTES:,} are enough"
+        )
     parts = text.split("/")
     if "\0" in text or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts):
         raise UsageError(

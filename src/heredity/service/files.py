@@ -22,10 +22,11 @@ from heredity.errors import IllegalEvent, NotFound, UsageError
 from heredity.evolution.trial import Checkpoint
 from heredity.service.archive import pack, unpack
 from heredity.service.reading import studies_of
+from heredity.service.strict import StrictRoute
 from heredity.service.studies import OpenStudy
 from heredity.service.wire import DIGEST, MEDIA, Number
 
-router = APIRouter(tags=["checkpoints"])
+router = APIRouter(tags=["checkpoints"], route_class=StrictRoute)
 
 Digest = Annotated[str, Header(alias=DIGEST, pattern="^[0-9a-f]{64}$")]
 

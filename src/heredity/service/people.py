@@ -14,11 +14,12 @@ from heredity import hands
 from heredity.evolution.population import Population
 from heredity.log import Log
 from heredity.service.reading import studies_of
+from heredity.service.strict import StrictRoute
 from heredity.service.studies import OpenStudy
 from heredity.service.summary import StudySummary, summary
 from heredity.service.wire import Number
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["people"], route_class=StrictRoute)
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1000)]

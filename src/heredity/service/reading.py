@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from heredity.evolution.trial import Trial
+from heredity.service.strict import StrictRoute
 from heredity.service.studies import OpenStudy, Studies
 from heredity.service.summary import StudySummary, summary
 from heredity.service.wire import Number
 
-router = APIRouter(tags=["reading"])
+router = APIRouter(tags=["reading"], route_class=StrictRoute)
 
 After = Annotated[Number, Query(description="Begin behind this one.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="No more than so many.")]

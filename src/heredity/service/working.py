@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request
 
 from heredity.describe import describe
 from heredity.recipe import workload_of
-from heredity.service.accept import check_completed, check_failed
+from heredity.service.accept import check_completed, check_failed, check_measured
 from heredity.service.reading import studies_of
+from heredity.service.strict import StrictRoute
 from heredity.service.studies import OpenStudy, proof_of
 from heredity.service.wire import (
     Complete,
@@ -22,7 +23,7 @@ from heredity.service.wire import (
     shortened,
 )
 
-router = APIRouter(tags=["working"])
+router = APIRouter(tags=["working"], route_class=StrictRoute)
 
 SOON_S, LATER_S = 0.5, 5.0
 """When to ask again where nothing may start just now, and where a person has to act first."""
@@ -67,7 +68,7 @@ async def heartbeat(request: Request, study: str, beat: Heartbeat) -> Heard:
     """A worker is alive, and still runs an attempt."""
 
     def heard(study: OpenStudy) -> Heard:
-        study.log.population.trial(beat.trial)
+        check_measured(study, beat)
         answer = study.desk.heartbeat(beat.worker, beat.trial, beat.attempt, beat.measured)
         return Heard(answer.stop, answer.lost)
 
