@@ -277,7 +277,8 @@ def test_a_reader_that_is_forgotten_ends_its_thread() -> None:
         (np.ones(5), 6, "from 1 to the number of examples, 5; got 6"),
         (np.ones(5), 0, "got 0"),
         (np.ones(5), 2.0, "a whole number, the same for all, not 2.0"),
-        (np.float32(1), 1, "examples first"),
+        (np.float32(1), 1, r"examples first, but data is np.float32\(1.0\)$"),
+        (([[1.0, 2.0]], [3.0]), 1, r"\[0\]\[0\]\[0\] is 1.0 \(lists are no arrays: .*np.asarray"),
         ((), 1, "got no arrays"),
     ],
 )

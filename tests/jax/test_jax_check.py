@@ -1,7 +1,7 @@
 """Whatever is wrong with a user's functions is one error in their words, before any training."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -57,7 +57,58 @@ def dead_step(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
     return {**state, "w": state["w"] * hparams["lr"]}, {"decay": hparams["decay"]}
 
 
+@dataclass
+class Net:
+    """A class that JAX does not know."""
+
+    w: Any
+
+
+def pair_init(key: Any, hparams: Any) -> Any:
+    return jnp.ones(3), {"m": jnp.zeros(())}
+
+
+def pair_step(more: Any) -> Any:
+    """Of a state that is a pair with a dictionary: a step that adds to it."""
+
+    def stepped(state: Any, hparams: Any, batch: Any, key: Any) -> Any:
+        return state[0] * hparams["lr"] * hparams["decay"], {**state[1], **more}
+
+    return stepped
+
+
 BAD = {
+    "the state is a class that is no pytree": (
+        changed(init=lambda k, h: Net(jnp.ones(3) * h["lr"])),
+        "the state, which init returned, is a Net, and JAX does not know .*register_dataclass",
+    ),
+    "the state holds a class that is no pytree": (
+        changed(init=lambda k, h: {**init(k, h), "net": Net([jax.random.normal(k)])}),
+        r"the state at \['net'\], which init returned, is a Net",
+    ),
+    "step returns a class that is no pytree": (
+        changed(step=lambda s, h, b, k: Net(s["w"] * h["lr"])),
+        "the state, which step returned, is a Net",
+    ),
+    "a state that is a pair grows": (
+        changed(init=pair_init, step=pair_step({"more": 1.0}), evaluate=lambda s, h, k: s[0].sum()),
+        r"but \[1\]\['more'\] is new",
+    ),
+    "a tuple becomes a list": (
+        changed(
+            init=lambda k, h: (jnp.ones(3),),
+            step=lambda s, h, b, k: [s[0] * h["lr"] * h["decay"]],
+            evaluate=lambda s, h, k: s[0].sum(),
+        ),
+        "but the state is a list where init made a tuple",
+    ),
+    "a list deep inside becomes a tuple": (
+        changed(
+            init=lambda k, h: {**init(k, h), "more": ([jnp.ones(2)], 1)},
+            step=lambda *a: {**step(*a)[0], "more": ((jnp.ones(2),), 1)},
+        ),
+        r"but \['more'\]\[0\] is a tuple where init made a list",
+    ),
     "a leaf's shape changes": (
         changed(step=step_to(longer)),
         r"step must return a state just as init makes it, but \['w'\] changes: was float32\[3\], "

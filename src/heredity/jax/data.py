@@ -112,7 +112,8 @@ def batches(arrays: Any, batch_size: int, *, replace: bool = False, shared: bool
     Raises `UsageError` for arrays of unequal length, or a batch larger than they are.
     """
     leaves = jax.tree_util.tree_flatten_with_path(arrays)[0]
-    lengths = {jax.tree_util.keystr(path) or "data": _length(leaf) for path, leaf in leaves}
+    named = {jax.tree_util.keystr(path) or "data": leaf for path, leaf in leaves}
+    lengths = {name: _length(name, leaf) for name, leaf in named.items()}
     if not lengths:
         raise UsageError("batches() got no arrays: batches((x, y), batch_size=64)")
     if len(set(lengths.values())) > 1:
@@ -166,8 +167,13 @@ def resident(feed: Feed) -> Any:
     return feed.arrays if isinstance(feed, Batches) else None
 
 
-def _length(leaf: Any) -> int:
+def _length(name: str, leaf: Any) -> int:
     shape = np.shape(leaf)
     if not shape:
-        raise UsageError("the arrays of batches() must have the examples first; one is a number")
+        listed = name[-2:-1].isdigit()
+        remedy = " (lists are no arrays: make them such with np.asarray(…))" if listed else ""
+        raise UsageError(
+            "the arrays of batches() must have the examples first, "
+            f"but {name} is {leaf!r:.40}{remedy}"
+        )
     return int(shape[0])

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 
 from heredity.errors import UsageError
@@ -54,7 +55,7 @@ class Layout:
 
     def changed(self, tree: Any) -> list[str]:
         """The paths of plain numbers that are others in a tree."""
-        after, _ = _taken_apart(tree, self.names)
+        after, _ = _taken_apart(tree, self.names, "step")
         now = dict(zip(after.paths, after.fixed, strict=True))
         return [path for path, was in self.numbers.items() if not _same(was, now.get(path, was))]
 
@@ -66,15 +67,21 @@ class Layout:
 
     def pack(self, tree: Any, maker: str) -> Arrays:
         """The arrays of a pytree that `maker` returned; `UsageError` if its layout is another."""
-        other, arrays = _taken_apart(tree, self.names)
-        alike = set(self.paths) & set(other.paths)
-        anew = maker == "init"  # makes its functions anew each time: the first stay
-        if problem := self._difference(other, anew) if alike else _other_kind(tree, maker):
+        other, arrays = _taken_apart(tree, self.names, maker)
+        if problem := self._problem(other, tree, maker):
             raise UsageError(
                 f"{maker} must return a state just as init makes it, but {problem}: a population "
                 "trains as one program, in which the state keeps its structure"
             )
         return arrays
+
+    def _problem(self, other: Layout, tree: Any, maker: str) -> str:
+        """Why a tree with another layout is no such state, for a person; empty if it is one."""
+        if not set(self.paths) & set(other.paths):
+            return _other_kind(tree, maker)
+        if maker == "init":  # makes its functions anew each time: the first stay
+            return self._difference(other, anew=True)
+        return _container(self.treedef, tree) or self._difference(other, anew=False)
 
     def _difference(self, other: Layout, anew: bool) -> str:
         """What is not the same in another layout, for a person; empty if nothing.
@@ -105,7 +112,7 @@ def outline(function: Callable[..., Any], *arguments: Any, names: Collection[str
     found: list[Layout] = []
 
     def traced(*arguments: Any) -> Arrays:
-        layout, arrays = _taken_apart(function(*arguments), names)
+        layout, arrays = _taken_apart(function(*arguments), names, "init")
         found.append(layout)
         return arrays
 
@@ -115,9 +122,11 @@ def outline(function: Callable[..., Any], *arguments: Any, names: Collection[str
     return layout
 
 
-def _taken_apart(tree: Any, names: Collection[str]) -> tuple[Layout, Arrays]:
+def _taken_apart(tree: Any, names: Collection[str], maker: str) -> tuple[Layout, Arrays]:
     leaves, treedef = tree_flatten_with_path(tree)
     paths = tuple(keystr(path) or "the state" for path, _ in leaves)
+    for path, (_, leaf) in zip(paths, leaves, strict=True):
+        _require_no_arrays_inside(path, leaf, maker)
     fixed = tuple(
         _ARRAY if _is_array(leaf) or (_is_number(leaf) and path in names) else leaf
         for path, (_, leaf) in zip(paths, leaves, strict=True)
@@ -126,6 +135,19 @@ def _taken_apart(tree: Any, names: Collection[str]) -> tuple[Layout, Arrays]:
     arrays = [_strong(leaf) for (_, leaf), mark in marked if mark is _ARRAY]
     shapes = tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
     return Layout(treedef, paths, fixed, shapes), arrays
+
+
+def _require_no_arrays_inside(path: str, leaf: Any, maker: str) -> None:
+    """Raise `UsageError` for an object with traced arrays that JAX does not know of."""
+    inside = getattr(leaf, "__dict__", {})
+    if not _is_array(leaf) and any(isinstance(a, Tracer) for a in jax.tree.leaves(dict(inside))):
+        kind = type(leaf).__name__
+        where = path if path == "the state" else f"the state at {path}"
+        raise UsageError(
+            f"{where}, which {maker} returned, is a {kind}, and JAX does not know that it holds "
+            f"arrays: use a dict or an eqx.Module, make {kind} a dataclass with "
+            "jax.tree_util.register_dataclass, or register it as a pytree"
+        )
 
 
 def _is_array(leaf: Any) -> bool:
@@ -171,6 +193,21 @@ def _remedy(was: Any, now: Any) -> str:
     """Of a dtype alone there is an easy one."""
     only = getattr(was, "shape", None) == getattr(now, "shape", ())
     return f" (cast it back, with .astype({was.dtype}))" if only else ""
+
+
+def _container(was: Any, tree: Any, path: Any = ()) -> str:
+    """The first list, tuple, dict or the like that was of another kind; empty if there is none."""
+    now: Any = jax.tree.structure(tree)
+    before, after = was.node_data(), now.node_data()
+    if before is None or after is None:
+        return ""  # a leaf
+    if before[0] is not after[0]:
+        place = keystr(path) or "the state"
+        return f"{place} is a {after[0].__name__} where init made a {before[0].__name__}"
+    parts = tree_flatten_with_path(tree, is_leaf=lambda part: part is not tree)[0]
+    pairs = zip(was.children(), parts, strict=False)
+    found = (_container(child, part, (*path, *key)) for child, (key, part) in pairs)
+    return next(filter(None, found), "")
 
 
 def _beside(was: str, now: str) -> str:

@@ -53,7 +53,7 @@ class Member:
     ) -> tuple[Any, Mapping[Any, Any]]:
         """What `step` returned: the state in the user's own structure, and its metrics."""
         tree = self.layout.unpack(state)
-        return self._parted(self.functions.step(tree, self.hparams.given(values), batch, key))
+        return _parted(self.functions.step(tree, self.hparams.given(values), batch, key), tree)
 
     def evaluate(self, state: Arrays, values: Values, key: Any) -> Metrics:
         """The metrics of a state, the objective among them."""
@@ -75,13 +75,20 @@ class Member:
         merged = inherit(self.layout.unpack(own), self.layout.unpack(donor))
         return self.layout.pack(merged, "inherit")
 
-    def _parted(self, returned: Any) -> tuple[Any, Mapping[Any, Any]]:
-        """The state, and the metrics if there are any: a state may be a pair as well."""
-        pair = isinstance(returned, tuple) and len(returned) == 2
-        measured = pair and isinstance(returned[1], Mapping)
-        if measured and jax.tree.structure(returned) != self.layout.treedef:
-            return returned[0], returned[1]
+
+def _parted(returned: Any, state: Any) -> tuple[Any, Mapping[Any, Any]]:
+    """The state, and the metrics if there are any: a state may be such a pair as well."""
+    before: Any = jax.tree.structure(state)
+    if not _is_pair(returned) or jax.tree.structure(returned) == before:
         return returned, {}
+    if _is_pair(state) and not _is_pair(returned[0]):
+        return returned, {}  # a state, though not as it was
+    return returned[0], returned[1]
+
+
+def _is_pair(tree: Any) -> bool:
+    """Whether this could be a state with its metrics."""
+    return isinstance(tree, tuple) and len(tree) == 2 and isinstance(tree[1], Mapping)
 
 
 def as_numbers(metrics: Mapping[Any, Any], maker: str) -> Metrics:
