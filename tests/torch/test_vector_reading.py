@@ -158,6 +158,9 @@ def test_nothing_is_read_after_the_last_round() -> None:
     population = opened(counting(read))
     population.play(2)
     population.play(INTERVAL, last=True)
+    for thread in threading.enumerate():
+        if thread.name == "heredity-stream":
+            thread.join(timeout=60)
     assert read[-1] == 2 + INTERVAL - 1
     population.play(1)  # one that was not expected after all
     assert read[-1] >= 2 + INTERVAL
