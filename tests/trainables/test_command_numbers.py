@@ -78,6 +78,59 @@ def test_a_group_that_takes_no_number_is_an_error_that_shows_the_line() -> None:
         Pattern("loss", r"loss (\w+)").last("loss abc")
 
 
+@pytest.mark.parametrize(
+    ("source", "line", "taken"),
+    [
+        (r"loss ([0-9.,]+)", "loss 1,234.5", "1,234.5"),
+        (r"acc=([\d,]+)", "acc=0,953", "0,953"),
+        (r"loss ([0-9.]+)", "loss 1,234.5", "1"),
+        (r"acc=([0-9.]+)", "acc=0,953", "0"),
+        (r"([0-9.]+)", "1'234.5", "234.5"),
+        (r"loss ([0-9]+)", "loss 1_000", "1"),
+        (r"loss ([0-9.]+)", "loss 1.2.3", "1.2.3"),
+        (r"at (\S+)", "at 12:30", "12:30"),
+        (r"at (\S+)", "at 0x1f", "0x1f"),
+        (r"at (\S+)", "at 3abc", "3abc"),
+        (r"at (.*)", "at 2024-01-02", "2024-01-02"),
+    ],
+)
+def test_no_number_is_taken_out_of_what_is_more_than_that(
+    source: str, line: str, taken: str
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        Pattern("loss", source).last(line)
+    assert f"took {taken!r} from the line {line!r}, wh" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "value"),
+    [
+        (r"took (\d+)", "took 12s", 12),
+        (r"took ([0-9.]+)", "took 3e-05s", 3e-05),
+        (r"loss ([0-9.]+)", "loss -3e-05,acc=0.9", -3e-05),
+        (r"loss (\S+)", "loss 0.5, acc 0.9", 0.5),
+        (r"loss ([0-9.]+)", "loss nan,acc=0.9", math.nan),
+        (r"loss (.*)", "loss -nan(ind)", math.nan),
+        (r"epoch (\d+)", "epoch 3/10", 3),
+        (r"at (\d+):(\d+)", "at 12:30", 12),
+        (r"^(\d+),(\d+)", "12,345", 12),
+        (r"^\d+,(\d+)", "12,345", 345),
+        (r"([0-9.]+)$", "12,0.345", 0.345),
+        (r"^([0-9.]+)", "0.5,0.25", 0.5),
+        (r"loss ([0-9.]+)e-(\d+)", "loss 3e-05", 3),
+        (r"loss (\S+)", "loss 1_000", 1000),
+    ],
+)
+def test_what_stands_beside_a_number_is_left(source: str, line: str, value: float) -> None:
+    assert Pattern("loss", source).last(line) == pytest.approx(value, rel=0, abs=0, nan_ok=True)
+
+
+def test_what_was_taken_is_shown_in_part_if_it_is_long() -> None:
+    with pytest.raises(TrainingError) as caught:
+        Pattern("loss", "loss (.*)").last("loss " + "x" * 100_000)
+    assert len(str(caught.value)) < 600
+
+
 # JSON ----------------------------------------------------------------------------------
 
 

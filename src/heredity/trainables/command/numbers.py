@@ -2,7 +2,8 @@
 
 A program that diverges prints nan or inf, one that converges 3.2e-05, and few people's patterns
 allow for either. Silently, `loss ([0-9.]+)` would read 3.2, or the loss before the last. So the
-group of a pattern always takes any number in whole, whatever else it says.
+group of a pattern always takes any number in whole, whatever else it says. But no number is taken
+out of what is more than that, such as 1,234.5 or 12:30, if the group itself would take all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ from typing import Any
 from heredity.errors import TrainingError, UsageError
 
 NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?i:nan|inf(?:inity)?)\b)"
+
+_ALONE = r"(?!\w|[^\w\s]\d)"
+"""Ahead is nothing that makes one word with a number: 12:30, 1,234, 0x1f, 3abc."""
+
+_WHOLE = r"(?!(?<=\d)\.?\d|(?<=\.)\d|(?<=[\d.])[eE][-+]?\d)"
+"""Ahead does not go on the number that ends here."""
+
+_GROUPED = re.compile(r"(?<![\d.])\d+(?:(?:[,_']\d{3})+(?!\d)(?:\.\d+)?|(?:,\d+)+(?![\d.]))")
+"""What may be a number with its digits in groups, or with a decimal comma."""
 
 
 class Pattern:
@@ -40,17 +50,34 @@ class Pattern:
         """The number of its last match in a line; None without one."""
         found = None
         for match in self._pattern.finditer(line):
-            found = match[1]
-        return None if found is None else self._number(found, line)
+            found = match
+        return None if found is None or found[1] is None else self._number(found)
 
-    def _number(self, text: str, line: str) -> float:
+    def _number(self, match: re.Match[str]) -> float:
+        if any(_cuts(match, grouped) for grouped in _GROUPED.finditer(match.string)):
+            raise self._error(
+                match,
+                "where that is part of more. If it is one number, have the program write it "
+                "without commas; if it is several, put what is between them into the pattern",
+            )
         try:
-            return float(text)
+            return float(match[1])
         except ValueError:
-            raise TrainingError(
-                f"the pattern of `{self.name}`, {self.source!r}, took {text!r} from the line "
-                f"{line.strip()[:200]!r}, which is no number"
-            ) from None
+            raise self._error(match, "which is no number") from None
+
+    def _error(self, match: re.Match[str], why: str) -> TrainingError:
+        return TrainingError(
+            f"the pattern of `{self.name}`, {self.source!r}, took {match[1][:200]!r} from the line "
+            f"{match.string.strip()[:200]!r}, {why}"
+        )
+
+
+def _cuts(match: re.Match[str], grouped: re.Match[str]) -> bool:
+    """Whether the group took a part of this, and the pattern does not speak of what is beside."""
+    begin, end = match.span(1)
+    before = grouped.start() < begin < grouped.end() and match.start() == begin
+    after = grouped.start() < end < grouped.end() and match.end() == end
+    return before or after
 
 
 def with_any_number(source: str) -> str:
@@ -60,7 +87,8 @@ def with_any_number(source: str) -> str:
     '1e-05'
     """
     begin, end = _first_group(source)
-    return f"{source[:begin]}(?:{NUMBER}|{source[begin:end]}){source[end:]}"
+    own = f"(?:{source[begin:end]}){_WHOLE}"
+    return f"{source[:begin]}(?:{NUMBER}{_ALONE}|{own}|{NUMBER}){source[end:]}"
 
 
 def _first_group(source: str) -> tuple[int, int]:
