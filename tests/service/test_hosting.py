@@ -164,3 +164,12 @@ def test_a_command_is_served(tmp_path: Path, checkpoints: str) -> None:
     assert found.ended_count == 24
     assert found.failures == 0
     assert found.trial(0).score == pytest.approx(found.trial(0).hparams["lr"])
+
+
+def test_a_workers_own_folder_is_made(tmp_path: Path) -> None:
+    begin(tmp_path / "runs", population=2, budget=hd.Steps(5), finalists=0)
+    mine = tmp_path / "new" / "folder"
+    with served(tmp_path / "runs") as service:
+        Worker(service.url, slots=1, checkpoints="sent", folder=mine).run()
+    assert population(tmp_path / "runs").status == "ended"
+    assert [path.name for path in (mine / "toy").iterdir()] == ["logs"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from heredity.errors import StoreError
 from heredity.stores.lockfile import Held, hold, holder
 
 HOLDER = """
@@ -130,3 +131,20 @@ while done < 50:
     writers = [subprocess.Popen([sys.executable, "-c", code, str(counter)]) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert counter.read_text() == "150"
+
+
+def test_a_link_is_followed_by_nobody(tmp_path: Path) -> None:
+    """Whoever may write to the folder would have this user overwrite any file."""
+    precious, path = tmp_path / "precious", tmp_path / "x.lock"
+    precious.write_text("do not touch")
+    path.symlink_to(precious)
+    with pytest.raises(StoreError, match="is a link"), hold(path):
+        pass
+    with pytest.raises(StoreError, match="is a link"):
+        holder(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "not there")
+    with pytest.raises(StoreError, match="is a link"), hold(path):
+        pass
+    assert precious.read_text() == "do not touch"
+    assert not (tmp_path / "not there").exists()

@@ -7,7 +7,6 @@ puts the pieces together and decides nothing about trials.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from heredity.executors.processes import Processes
 from heredity.recipe import trainable_of
 from heredity.service.client import PATIENCE_S, Client
 from heredity.service.names import own_name
+from heredity.service.private import private_folder, scratch
 from heredity.service.transfer import RemoteCheckpoints
 from heredity.service.wire import Recipe
 from heredity.service.worker import PullWorker
@@ -123,11 +123,9 @@ class Worker:
                 )
             return LocalCheckpoints(shared / "checkpoints"), shared / "logs"
         mine = self.folder and self.folder.absolute() / study
-        scratch = Path(
-            opened.enter_context(tempfile.TemporaryDirectory(prefix="heredity-", dir=mine))
-        )
-        remote = RemoteCheckpoints(self.url, study, scratch, self.token, self.patience_s)
-        return remote, (mine or scratch) / "logs"
+        place = opened.enter_context(scratch(mine or private_folder("heredity-workers")))
+        remote = RemoteCheckpoints(self.url, study, place, self.token, self.patience_s)
+        return remote, (mine or place) / "logs"
 
 
 def sees(recipe: Recipe) -> bool:

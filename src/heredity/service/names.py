@@ -4,15 +4,14 @@ workers beside it, since a service gives a name its unfinished trials back."""
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+from heredity.service.private import private_folder
 from heredity.stores.database import Held
 from heredity.stores.lockfile import hold
 
@@ -20,8 +19,7 @@ from heredity.stores.lockfile import hold
 @contextmanager
 def own_name(url: str, folder: Path | None = None) -> Iterator[str]:
     """host-0, or the next number that no other worker of `url` on this machine has now."""
-    folder = folder or Path(tempfile.gettempdir()) / f"heredity-workers-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = folder or private_folder("heredity-workers")
     service = hashlib.sha256(url.encode()).hexdigest()[:12]
     with ExitStack() as held:
         for number in count():

@@ -6,6 +6,7 @@ out. This file knows nothing of databases.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from heredity.errors import StoreError
 from heredity.stores.database import Held
 
 
@@ -32,7 +34,7 @@ def hold(path: Path) -> Iterator[None]:
 def holder(path: Path) -> str | None:
     """Who holds the lock of `path`, or None. It neither takes the lock nor makes the file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     with _closing(descriptor):
@@ -47,7 +49,7 @@ def me() -> str:
 def _take(path: Path) -> int:
     """Lock the file that stands at `path`: one that its holder has just removed does not count."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         if _lock(descriptor, fcntl.LOCK_EX):
             if _stands_at(path, descriptor):
                 return descriptor
@@ -56,6 +58,16 @@ def _take(path: Path) -> int:
                 raise Held(_name(descriptor))
         # Removed meanwhile, or shared by those who only look: once more.
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open the file itself: what a link leads to is none of ours to read or to overwrite."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise StoreError(f"{path} is a link, and no lock that heredity made: remove it") from None
 
 
 def _lock(descriptor: int, kind: int) -> bool:
