@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from heredity.checkpoints.local import LocalCheckpoints
 from heredity.errors import NotFound, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
+from heredity.service import hosting
+from heredity.service.client import Refused
 from heredity.service.hosting import Worker, sees
+from heredity.stores import open_store
 from toys import events_of, run, toy_study
 
 SYNC = hd.PBT(mode="sync")
@@ -173,3 +176,36 @@ def test_a_workers_own_folder_is_made(tmp_path: Path) -> None:
         Worker(service.url, slots=1, checkpoints="sent", folder=mine).run()
     assert population(tmp_path / "runs").status == "ended"
     assert [path.name for path in (mine / "toy").iterdir()] == ["logs"]
+
+
+def test_a_study_that_others_run_waits_until_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("driven", "free"):
+        begin(tmp_path, name=name, population=2, budget=hd.Steps(5), finalists=0)
+    monkeypatch.setattr(hosting, "LOOK_AGAIN_S", 0.01)
+    said: list[str] = []
+    with ExitStack() as opened:
+        store = opened.enter_context(closing(open_store(tmp_path)))
+        driving = opened.enter_context(ExitStack())
+        driving.enter_context(store.lock("driven"))
+
+        def say(text: str) -> None:
+            said.append(text)
+            if "free, which is ended" in text:
+                driving.close()
+
+        service = opened.enter_context(served(tmp_path))
+        Worker(service.url, slots=1, say=say).run()
+        assert [population(tmp_path, name).status for name in ("driven", "free")] == ["ended"] * 2
+    assert "is being run by pid" in said[0]
+    assert len([text for text in said if "being run by" in text]) == 1
+
+
+def test_a_study_that_was_named_and_that_others_run_is_an_error(service: Served) -> None:
+    with (
+        closing(open_store(service.storage)) as store,
+        store.lock("toy"),
+        pytest.raises(Refused, match="is being run by pid"),
+    ):
+        Worker(service.url, slots=1).run("toy")

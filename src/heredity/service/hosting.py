@@ -7,6 +7,7 @@ puts the pieces together and decides nothing about trials.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from heredity.errors import UsageError
 from heredity.executors.base import Workload
 from heredity.executors.processes import Processes
 from heredity.recipe import trainable_of
-from heredity.service.client import PATIENCE_S, Client
+from heredity.service.client import PATIENCE_S, Client, Refused
 from heredity.service.names import own_name
 from heredity.service.private import private_folder, scratch
 from heredity.service.transfer import RemoteCheckpoints
@@ -31,6 +32,9 @@ from heredity.space import Space
 
 Checkpoints = Literal["auto", "shared", "sent"]
 """How checkpoints reach the service: through a folder that both see, or over HTTP."""
+
+LOOK_AGAIN_S = 10.0
+"""After how long a study that others run is asked for again."""
 
 CHECKPOINTS: tuple[Checkpoints, ...] = ("auto", "shared", "sent")
 
@@ -60,22 +64,45 @@ class Worker:
     def run(self, study: str | None = None) -> None:
         """Run trials of `study`, or of one study after another, until all have ended.
 
-        Raises `Unreachable` when the service stays away, and `UsageError` for a study whose trials
-        cannot be run here.
+        Of several, one that the service may not touch, since somebody runs it elsewhere, is left
+        until it is free. Raises `Unreachable` when the service stays away, and `UsageError` for a
+        study whose trials cannot be run here.
         """
         with ExitStack() as opened:
             client = Client(self.url, self.token, patience_s=self.patience_s)
             opened.callback(client.close)
             name = self.name or opened.enter_context(own_name(self.url))
-            there = [study] if study else client.studies()
-            if not there:
-                self.say(f"{self.url} serves no study yet: start it as `heredity serve study.toml`")
-            for each in there:
-                if client.summary(each).status != "ended" and self._work(client, each, name):
+            if study:
+                self._work(client, study, name)
+            else:
+                self._work_on_all(client, name)
+
+    def _work_on_all(self, client: Client, name: str) -> None:
+        told = threading.Event()
+        left = client.studies()
+        if not left:
+            self.say(f"{self.url} serves no study yet: start it as `heredity serve study.toml`")
+        known: set[str] = set()
+        while left:
+            refused = []
+            for study in left:
+                try:
+                    if self._work(client, study, name):
+                        return
+                except Refused as error:
+                    refused.append(study)
+                    if study not in known:
+                        self.say(f"{error}; looking again every {LOOK_AGAIN_S:g} s")
+            left = refused
+            known.update(refused)
+            with graceful(told.set):
+                if left and told.wait(LOOK_AGAIN_S):
                     return
 
     def _work(self, client: Client, study: str, name: str) -> bool:
         """Work on one study until it ends; whether a signal ended it before."""
+        if client.summary(study).status == "ended":
+            return False
         recipe = client.recipe(study)
         with ExitStack() as opened:
             executor = Processes(self.slots)
