@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from heredity.errors import TrainingError
 from heredity.trainables.command.numbers import Pattern
-from heredity.trainables.command.output import TAIL_LINES, Found, Lines, Output, found_in
+from heredity.trainables.command.output import (
+    TAIL_CHARACTERS,
+    TAIL_LINES,
+    Found,
+    Lines,
+    Output,
+    found_in,
+)
 
 ACCURACY = Pattern("accuracy", r"accuracy ([0-9.]+)")
 LOSS = Pattern("loss", r"loss ([0-9.]+)")
@@ -152,6 +159,16 @@ def test_the_tail_is_what_a_person_would_have_seen() -> None:
 def test_the_tail_has_an_end() -> None:
     tail = read("".join(f"line {number}\n" for number in range(1000))).tail.splitlines()
     assert tail == [f"line {number}" for number in range(1000 - TAIL_LINES, 1000)]
+
+
+def test_the_tail_shows_both_ends_of_long_lines_and_is_not_long_itself() -> None:
+    text = "".join(f"begin {number} {'x' * 100_000} end {number}\n" for number in range(20))
+    tail = read(text).tail
+    assert TAIL_CHARACTERS / 2 < len(tail) <= TAIL_CHARACTERS
+    for line in tail.splitlines():
+        begin, end = line.split(" … ")
+        assert begin.split()[1] == end.split()[-1]
+    assert tail.endswith("end 19")
 
 
 # Files ---------------------------------------------------------------------------------

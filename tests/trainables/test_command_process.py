@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -116,11 +117,52 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
 # Ending --------------------------------------------------------------------------------
 
 
+ESCAPES = """
+import os, sys
+os.setsid()
+answers = os.open(sys.argv[2], os.O_WRONLY)
+os.write(answers, b"ready\\n")
+asked = os.open(sys.argv[1], os.O_RDONLY)
+for _ in range(1000):
+    if os.read(asked, 1):
+        os.write(1, b"more")
+        os.write(answers, b"x")
+"""
+"""Leaves its process group, and writes more whenever it is asked to."""
+
+
 def test_what_it_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     """Also what ignores every request, and keeps the output open."""
     run = Run(sh("(trap '' TERM HUP; exec sleep 1000) & echo $!"), tmp_path)
     assert run.ended.code == 0
     assert gone(int(run.heard["out"]))
+
+
+def test_who_left_the_group_and_goes_on_writing_holds_nothing_up(tmp_path: Path) -> None:
+    """Whatever is heard of it once the program has ended, there is more by then."""
+    fifos = [str(tmp_path / name) for name in ("asked", "answers")]
+    for fifo in fifos:
+        os.mkfifo(fifo)
+    heard: list[bytes] = []
+    open_fifos: list[int] = []
+
+    def hear(stream: str, data: bytes) -> None:
+        heard.append(data)
+        if not open_fifos:
+            assert gone(int(data))
+            open_fifos.extend(map(os.open, fifos, (os.O_WRONLY, os.O_RDONLY)))
+        asked, answers = open_fifos
+        with contextlib.suppress(BrokenPipeError):  # it has said all it had to
+            os.write(asked, b"x")
+            os.read(answers, 1)
+
+    script = '"$1" -S -c "$2" "$3" "$4" & read -r _ < "$4"; echo $$'
+    words = sh(script, sys.executable, ESCAPES, *fifos)
+    ended = run_program(words, cwd=tmp_path, variables={}, hear=hear)
+    for file in open_fifos:
+        os.close(file)
+    assert ended.code == 0
+    assert heard[1:] in ([], [b"more"])
 
 
 def test_an_exception_ends_it_too(tmp_path: Path) -> None:

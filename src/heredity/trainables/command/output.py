@@ -20,6 +20,11 @@ from heredity.trainables.command.process import Stream
 TAIL_LINES = 30
 """How many of a program's last lines are shown when it fails."""
 
+TAIL_CHARACTERS = 4_000
+"""How long they are together, at most."""
+
+_SHOWN_OF_LINE = 1_000
+
 _LONGEST_LINE = 1 << 18
 
 _ESCAPES = re.compile(
@@ -99,8 +104,14 @@ class Output:
 
     @property
     def tail(self) -> str:
-        """Its last lines."""
-        return "\n".join(line for line, _ in self._tail)
+        """Its last lines, of long ones the beginning and the end."""
+        lines, left = [], TAIL_CHARACTERS
+        for line, _ in reversed(self._tail):
+            left -= len(line) + 1
+            if left < 0:
+                break
+            lines.append(line)
+        return "\n".join(reversed(lines))
 
     @property
     def found(self) -> Found:
@@ -117,7 +128,7 @@ class Output:
     def _remember(self, line: str, transient: bool) -> None:
         if self._tail and self._tail[-1][1]:
             self._tail.pop()
-        self._tail.append((line, transient))
+        self._tail.append((_shortened(line), transient))
 
     def _read(self, line: str, stream: Stream) -> None:
         if self._step is not None and (step := self._step.last(line)) is not None:
@@ -155,6 +166,11 @@ class Output:
             f"no line of standard output is a JSON object with the score, such as "
             f'{{"{self._metric}": 0.5}}.{did_you_mean(self._metric, self._seen)}'
         )
+
+
+def _shortened(line: str) -> str:
+    half = _SHOWN_OF_LINE // 2
+    return line if len(line) <= _SHOWN_OF_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def _whole(step: float, line: str) -> int:

@@ -8,11 +8,14 @@ meanwhile. This file knows nothing of trials.
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -179,10 +182,12 @@ class _Run:
                     _signal(self._group, signal.SIGTERM)
 
     def drain(self) -> None:
-        """Hear what was written and not yet read; what never ends cannot be waited for."""
-        for file in list(self._open):
-            while self._read(file):
-                pass
+        """Hear what was written and not yet read, and nothing that is written from now on: whoever
+        left the group may never end."""
+        waiting = {file: _size_bytes(file) for file in self._open}
+        for file, left_bytes in waiting.items():
+            while left_bytes > 0 and (heard_bytes := self._read(file, left_bytes)):
+                left_bytes -= heard_bytes
 
     def _over(self) -> bool:
         return self._process.poll() is not None and not (self.told and self._open)
@@ -196,14 +201,21 @@ class _Run:
             if not self._read(key.fd) and key.fd not in self._open:
                 selector.unregister(key.fd)
 
-    def _read(self, file: int) -> bool:
-        """Hear what can be read now; whether there was anything."""
+    def _read(self, file: int, most_bytes: int = _CHUNK_BYTES) -> int:
+        """Hear what can be read now; how much that was."""
         try:
-            data = os.read(file, _CHUNK_BYTES)
+            data = os.read(file, min(most_bytes, _CHUNK_BYTES))
         except BlockingIOError:
-            return False
+            return 0
         if data:
             self._hear(self._open[file], data)
         else:
             del self._open[file]
-        return bool(data)
+        return len(data)
+
+
+def _size_bytes(pipe: int) -> int:
+    """How much a pipe holds."""
+    size = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, size)
+    return size[0]
