@@ -116,6 +116,44 @@ def test_links_to_files_inside_become_files(tmp_path: Path) -> None:
         assert (save / name).read_text() == "weights"
 
 
+def test_links_to_folders_inside_become_folders(tmp_path: Path) -> None:
+    """Also those that lead to others, and to folders with links in them."""
+    save = weird_folder(tmp_path)
+    for name in ("ck3", "deep"):
+        (save / name).mkdir()
+        (save / name / "weights").write_text(name)
+    (save / "best").symlink_to("latest")
+    (save / "deep" / "of").symlink_to(save / "ck3")
+    (save / "latest").symlink_to("deep")
+    (save / "ck3" / "last").symlink_to("weights")
+    tidy(save, None)
+    assert not [path for path in save.rglob("*") if path.is_symlink()]
+    assert contents(save / "latest") == contents(save / "best") == contents(save / "deep")
+    assert (save / "latest" / "of" / "last").read_text() == "ck3"
+    (save / "latest" / "weights").write_text("other")
+    assert (save / "deep" / "weights").read_text() == "deep"
+
+
+def test_links_around_in_a_circle_stay(tmp_path: Path) -> None:
+    links = {"self": ".", "a/b": "../b", "b/a": "../a", "a/up": "..", "round": "round"}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    tidy(tmp_path, None)
+    assert {name: os.readlink(tmp_path / name) for name in links} == links
+
+
+def test_links_to_what_is_no_plain_file_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "fifo")
+    for name, target in {"a": "folder", "b": "folder/fifo"}.items():
+        (tmp_path / name).symlink_to(target)
+    tidy(tmp_path, None)
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "b").is_symlink()
+
+
 def test_links_that_lead_outside_or_nowhere_stay(tmp_path: Path) -> None:
     save = tmp_path / "save"
     save.mkdir()

@@ -86,17 +86,35 @@ def signatures(folder: Path | None) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def _plain(path: Path) -> bool:
+    return not path.is_symlink() and (path.is_file() or path.is_dir())
+
+
+def _replaced(link: Path, inside: Path) -> bool:
+    """Whether the link became a copy: not if it leads outside or nowhere, or to a folder that has
+    more in it than plain files, such as this very link."""
+    found = Path(os.path.realpath(link))
+    if inside not in found.parents or not all(map(_plain, [found, *found.rglob("*")])):
+        return False
+    link.unlink()
+    if found.is_dir():
+        shutil.copytree(found, link, copy_function=_copy)
+    else:
+        _copy(found, link)
+    return True
+
+
 def tidy(save: Path, restore: Path | None) -> None:
     """Make what a program saved fit to be a checkpoint, which holds plain files only.
 
-    Links that lead to files in the folder become copies of these (`last.ckpt` is often one), and
-    the parent's manifest goes if it was copied along.
+    Links that lead to files and folders in the folder become copies of these (`last.ckpt` is often
+    one), and the parent's manifest goes if it was copied along.
     """
-    inside = save.resolve()
-    for path in sorted(save.rglob("*")):
-        if path.is_symlink() and path.is_file() and inside in (file := path.resolve()).parents:
-            path.unlink()
-            _copy(file, path)
+    links, inside = [path for path in sorted(save.rglob("*")) if path.is_symlink()], save.resolve()
+    while left := [link for link in links if not _replaced(link, inside)]:
+        if left == links:
+            break
+        links = left  # a folder can be copied once the links in it have been
     own = save / MANIFEST
     if restore is not None and own.is_file():
         with contextlib.suppress(OSError):
