@@ -274,6 +274,14 @@ class TestMemory:
 
 
 class TestOthers:
+    @pytest.mark.parametrize("block", [1, 100])
+    def test_a_target_ends_the_study_with_the_round_that_reaches_it(self, block: int) -> None:
+        result = study(budget=hd.Target(12.0)).run(hd.Vectorized(block=block), live="off")
+        scores = [t.score or 0.0 for t in result.trials if t.kind == "train"]
+        assert len(scores) == 18, "5 steps a round, at most 1 each"
+        assert max(scores[:12]) < 12.0 <= max(scores)
+        assert result.best.load() == pytest.approx(result.best.score)
+
     def test_members_that_had_nothing_to_train_in_the_last_round_go_on(
         self, tmp_path: Path
     ) -> None:

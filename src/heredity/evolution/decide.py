@@ -89,7 +89,7 @@ def _over(population: State, view: View, seconds: float) -> str | None:
 
 
 def _reached(population: State, target: Target) -> bool:
-    best = population.best
+    best = population.peak if population.vectorized else population.best
     return best is not None and bool(
         population.means[best][0] >= target.score * population.signs[0]
     )
