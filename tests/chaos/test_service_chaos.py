@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -22,6 +23,7 @@ from audit import assert_no_orphans, audit, read
 from heredity.checkpoints.local import LocalCheckpoints
 from heredity.evolution import events as ev
 from heredity.evolution.population import Population
+from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Workload
 from heredity.executors.inline import Inline
 from heredity.service.client import Client
@@ -270,9 +272,12 @@ def test_a_completion_after_the_lease_ended_counts_once(tmp_path: Path) -> None:
         again = _given_again(client, slow.trial.id)
         assert again.attempt == slow.trial.attempt + 1
         assert client.heartbeat(toy.NAME, "slow", slow.trial.id, slow.trial.attempt).lost
-        assert client.complete(toy.NAME, "slow", _done(slow.trial)) == "recorded"
+        uri, nothing = f"{slow.trial.id}-{slow.trial.attempt}", b'{"format": 1, "files": {}}'
+        digest = hashlib.sha256(nothing).hexdigest()
+        saved = client.save(toy.NAME, uri, digest, lambda: iter([bytes(1024)]))
+        assert client.complete(toy.NAME, "slow", _done(slow.trial, saved)) == "recorded"
         assert client.complete(toy.NAME, again.worker, _done(again)) == "already done"
-        assert client.complete(toy.NAME, "slow", _done(slow.trial)) == "already done"
+        assert client.complete(toy.NAME, "slow", _done(slow.trial, saved)) == "already done"
     events = [e for e in read(tmp_path) if getattr(e, "trial", None) == slow.trial.id]
     assert [type(e) for e in events] == [
         ev.TrialProposed,
@@ -294,5 +299,5 @@ def _given_again(client: Client, trial: int) -> Any:
     raise AssertionError("the trial was never issued again")
 
 
-def _done(trial: Any) -> Completed:
-    return Completed(trial.id, trial.attempt, trial.stop, {"loss": 0.5}, None, 0.1)
+def _done(trial: Any, saved: Checkpoint | None = None) -> Completed:
+    return Completed(trial.id, trial.attempt, trial.stop, {"loss": 0.5}, saved, 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -35,6 +36,13 @@ def done(trial: int, attempt: int = 0, **changes: object) -> Completed:
     return Completed(trial, attempt, **{**values, **changes})  # type: ignore[arg-type]
 
 
+def saved(client: Client, trial: int, attempt: int = 0) -> Completed:
+    """That it is done, once what it saved was sent."""
+    nothing = hashlib.sha256(b'{"format": 1, "files": {}}').hexdigest()
+    sent = client.save("toy", f"{trial}-{attempt}", nothing, lambda: iter([bytes(1024)]))
+    return done(trial, attempt, checkpoint=sent)
+
+
 def test_studies_are_listed_and_shown(client: Client) -> None:
     assert client.studies() == ["toy"]
     shown = client.summary("toy")
@@ -55,8 +63,9 @@ def test_the_same_worker_gets_its_trial_again(client: Client) -> None:
 
 def test_a_completion_counts_once(service: Served, client: Client) -> None:
     [task] = client.suggest("toy", "a").tasks
-    assert client.complete("toy", "a", done(task.trial.id)) == "recorded"
-    assert client.complete("toy", "a", done(task.trial.id)) == "already done"
+    report = saved(client, task.trial.id)
+    assert client.complete("toy", "a", report) == "recorded"
+    assert client.complete("toy", "a", report) == "already done"
     assert client.complete("toy", "b", done(task.trial.id)) == "already done"
     assert client.summary("toy").trials_ended == 1
     finished = [e for e in events_of(service.storage) if isinstance(e, ev.TrialFinished)]
@@ -109,6 +118,8 @@ REFUSED = {
     "an attempt before the first": done(0, attempt=-1),
     "too many steps": done(0, reached=6),
     "less than no step": done(0, reached=-1),
+    "a score, and nothing saved": done(0),
+    "a score and no more steps, and nothing saved": done(0, reached=3),
     "no score": done(0, metrics={}),
     "a time that is none": done(0, elapsed_s=float("nan")),
     "less than no time": done(0, elapsed_s=-1.0),
@@ -216,7 +227,8 @@ def test_people_pause_resume_and_stop(client: Client, http: httpx.Client) -> Non
     [task] = client.suggest("toy", "a").tasks
     for _ in range(2):
         assert http.post("/studies/toy/stop").json()["status"] in ("stopping", "ended")
-    assert client.complete("toy", "a", done(task.trial.id)) == "recorded"
+    diverged = done(task.trial.id, metrics={"loss": float("nan")})
+    assert client.complete("toy", "a", diverged) == "recorded"
     assert client.suggest("toy", "b").status == "ended"
 
 

@@ -220,7 +220,7 @@ class Endless:
         self.act = act
 
     def open(self, workload: Workload) -> None:
-        """Nothing to get ready."""
+        self.checkpoints = workload.checkpoints
 
     def submit(self, task: Task) -> str:
         self.task = task
@@ -238,7 +238,8 @@ class Endless:
             return []
         self.task = None
         self.worker.stop()
-        return [Completed(trial.id, trial.attempt, 3, {"loss": 0.5}, None, 0.1)]
+        saved = self.checkpoints.save(trial.id, trial.attempt, lambda folder: None)
+        return [Completed(trial.id, trial.attempt, 3, {"loss": 0.5}, saved, 0.1)]
 
     def request_stop(self, trial: int) -> None:
         assert self.task is not None
@@ -281,7 +282,8 @@ def test_a_trial_that_became_anothers_is_not_cut_short(service: Served, client: 
     found = pull(service, client, Endless(take_away))
     assert found.statuses[0] == "running"
     assert found.attempts[0] == 1
-    report = Completed(0, 1, 5, {"loss": 0.1}, None, 1.0)
+    saved = workload(service.storage).checkpoints.save(0, 1, lambda folder: None)
+    report = Completed(0, 1, 5, {"loss": 0.1}, saved, 1.0)
     assert client.complete("toy", "other", report) == "recorded"
 
 

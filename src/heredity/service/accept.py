@@ -24,8 +24,16 @@ def check_completed(study: OpenStudy, report: Completed) -> None:
     Of a trial that has ended, any checkpoint is welcome: it will not be recorded again.
     """
     trial = _known(study, report)
-    if report.checkpoint is not None and study.log.population.is_open(report.trial):
+    if not study.log.population.is_open(report.trial):
+        return
+    if report.checkpoint is not None:
         _check_saved(study.checkpoints.root, trial, report.attempt, report.checkpoint)
+    elif _needs_checkpoint(trial, report, study.definition.objectives[0].name):
+        raise UsageError(
+            f"attempt {report.attempt} of trial {trial.id} trained, and names no checkpoint: other "
+            f"trials are to begin from it. Send what it saved before the report, to "
+            f"checkpoints/{trial.id}-{report.attempt}, or report that it failed"
+        )
 
 
 def check_failed(study: OpenStudy, report: Failed) -> None:
@@ -61,6 +69,14 @@ def _known(study: OpenStudy, report: Completed | Failed) -> Trial:
 def _is_news(study: OpenStudy, report: Completed | Failed) -> bool:
     """Whether another process must have started this attempt."""
     return report.attempt > study.log.population.attempt_of(report.trial)
+
+
+def _needs_checkpoint(trial: Trial, report: Completed, metric: str) -> bool:
+    """A trial that trained saves, unless it diverged, or was stopped before it could."""
+    score = report.metrics.get(metric)
+    if score is None:
+        return trial.kind == "train" and report.reached == trial.stop
+    return trial.kind == "train" and math.isfinite(score)
 
 
 def _check_saved(root: Path, trial: Trial, attempt: int, saved: Checkpoint) -> None:

@@ -28,16 +28,17 @@ from heredity.service.wire import DIGEST, MEDIA, Number
 
 router = APIRouter(tags=["checkpoints"], route_class=StrictRoute)
 
-Digest = Annotated[str, Header(alias=DIGEST, pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str | None, Header(alias=DIGEST, pattern="^[0-9a-f]{64}$")]
 
 _BODY = {"content": {MEDIA: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
 
 @router.put("/studies/{study}/checkpoints/{trial}-{attempt}", openapi_extra={"requestBody": _BODY})
 async def save_checkpoint(
-    request: Request, study: str, trial: Number, attempt: Number, digest: Digest
+    request: Request, study: str, trial: Number, attempt: Number, digest: Digest = None
 ) -> Checkpoint:
-    """Keep what an attempt saved: a tar stream of plain files, whose manifest has this digest."""
+    """Keep what an attempt saved: a tar stream of plain files, whose manifest has this digest, if
+    one is given. The answer belongs into the report."""
     studies = studies_of(request)
     place = await studies.ask(study, lambda study: _place(study, trial, attempt))
     there = await anyio.to_thread.run_sync(_present, place, trial, attempt, digest)
@@ -50,7 +51,7 @@ async def save_checkpoint(
         unpack(_chunks(stream), folder, limit_bytes)
         if (folder / MANIFEST).exists():
             raise UsageError(f"the archive has a file {MANIFEST!r}, the name of the service's own")
-        if describe_files(folder).digest != digest:
+        if digest and describe_files(folder).digest != digest:
             raise UsageError("the archive is not what its digest says: send it again")
         anyio.from_thread.run(studies.ask, study, lambda study: _place(study, trial, attempt))
 
@@ -89,7 +90,9 @@ def _place(study: OpenStudy, trial: int, attempt: int) -> LocalCheckpoints:
     return study.checkpoints
 
 
-def _present(place: LocalCheckpoints, trial: int, attempt: int, digest: str) -> Checkpoint | None:
+def _present(
+    place: LocalCheckpoints, trial: int, attempt: int, digest: str | None
+) -> Checkpoint | None:
     """The checkpoint, if the very same was sent before."""
     folder = place.root / f"{trial}-{attempt}"
     try:
