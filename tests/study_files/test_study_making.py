@@ -53,6 +53,18 @@ def test_what_a_class_refuses_is_told_with_its_line(name: str, tmp_path: Path) -
     assert "\n" not in said
 
 
+def test_a_template_of_many_lines_is_told_on_one(tmp_path: Path) -> None:
+    written = '''command = """
+train {lr} {sead}
+  {save} [{restore}]
+"""'''
+    said = refused(tmp_path, SMALL.replace('command = "train {lr} {save} [{restore}]"', written))
+    line = SMALL[: SMALL.index("command =")].count("\n") + 1
+    assert said.startswith(
+        f"line {line}: {{sead}} in 'train {{lr}} {{sead}} {{save}} [{{restore}}]'"
+    )
+
+
 @given(space=spaces(), algorithm=algorithms())
 @settings(max_examples=100)
 def test_any_space_and_algorithm_can_be_written(space: hd.Space, algorithm: hd.Algorithm) -> None:

@@ -24,6 +24,7 @@ from heredity.study_files.kinds import KINDS, LIMITS, NONE, Field, fields_of
 from heredity.study_files.lines import Path
 from heredity.study_files.problems import Problem, dotted
 from heredity.trainables.command import Command
+from heredity.trainables.command.template import shown
 from heredity.trainables.function import as_trainable
 
 T = TypeVar("T")
@@ -191,7 +192,9 @@ class Maker:
         words = re.findall(r"\w+", text)
         known = dict(_below(path, value))
         quoting = [
-            key for key, inner in known.items() if isinstance(inner, str) and repr(inner) in text
+            key
+            for key, inner in known.items()
+            if isinstance(inner, str) and (repr(inner) in text or shown(inner) in text)
         ]
         named = sorted((key for key in known if key[-1] in words), key=lambda k: words.index(k[-1]))
         return next(iter([*quoting, *named]), path)

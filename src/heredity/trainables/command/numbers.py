@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,8 +37,8 @@ class Pattern:
             raise UsageError(f"the pattern of `{name}` is a regular expression, not {source!r}")
         self.name, self.source = name, source
         try:
-            groups = re.compile(source).groups
-        except re.error as error:
+            groups = _compiled(source).groups
+        except (re.error, FutureWarning) as error:
             raise UsageError(f"the pattern of `{name}`, {source!r}, is wrong: {error}") from None
         if not groups:
             raise UsageError(
@@ -70,6 +71,13 @@ class Pattern:
             f"the pattern of `{self.name}`, {self.source!r}, took {match[1][:200]!r} from the line "
             f"{match.string.strip()[:200]!r}, {why}"
         )
+
+
+def _compiled(source: str) -> re.Pattern[str]:
+    """The regular expression, unless a later Python may read it in another way, as [0--]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        return re.compile(source)
 
 
 def _cuts(match: re.Match[str], grouped: re.Match[str]) -> bool:

@@ -65,11 +65,22 @@ def literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
+def shown(text: str) -> str:
+    """A template in a message, on one line.
+
+    >>> shown("train\\n  --lr {lr}")
+    "'train --lr {lr}'"
+    """
+    return repr(" ".join(text.split()))
+
+
 def placeholders(text: str) -> Iterator[str]:
     """The names in braces. `UsageError` for a brace that belongs to no pair."""
     for brace in _BRACE.finditer(text):
         if brace[0] in ("{", "}"):
-            raise UsageError(f"a lone {brace[0]} in {text!r}: write {brace[0] * 2} for the sign")
+            raise UsageError(
+                f"a lone {brace[0]} in {shown(text)}: write {brace[0] * 2} for the sign"
+            )
         if brace[0] not in _ESCAPED:
             yield brace[1]
 
@@ -79,7 +90,7 @@ def require_known(names: Iterator[str] | Sequence[str], hparams: Sequence[str], 
     for name in names:
         if name not in hparams and name not in OWN:
             raise UsageError(
-                f"{{{name}}} in {text!r} names no hparam and no placeholder."
+                f"{{{name}}} in {shown(text)} names no hparam and no placeholder."
                 f"{did_you_mean(name, [*hparams, *OWN])} For braces of your own write {{{{ and }}}}"
             )
 
@@ -168,7 +179,7 @@ def _split(command: str) -> list[str]:
     try:
         return split(command)
     except ValueError as error:
-        raise UsageError(f"{command!r} cannot be split into words: {error}") from None
+        raise UsageError(f"{shown(command)} cannot be split into words: {error}") from None
 
 
 # Optional parts ----------------------------------------------------------------------------
