@@ -169,6 +169,8 @@ def test_what_cannot_be_served(place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "HEREDITY_TOKEN" in refused("serve", "--host", "0.0.0.0")
     (place / "other.py").write_text(STUDY.replace('name="slow"', 'name="other", storage="other"'))
     assert "--storage" in refused("serve", "slow.py", "other.py")
+    assert "outlives it" in refused("serve", "--storage", ":memory:")
+    assert "outlives it" in refused("serve", "slow.py", "--storage", ":memory:")
     assert "--port" in refused("serve", "--host", "203.0.113.7", "--token-file", "slow.py")
     assert "Did you mean `shared`" in refused("worker", "http://x:1", "--checkpoints", "share")
     assert "a worker's name" in refused("worker", "http://x:1", "--name", "a b")

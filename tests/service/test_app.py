@@ -206,6 +206,36 @@ def test_what_no_store_can_hold_is_refused(
     assert events_of(unmoved.storage) == before
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("complete", {"report": asdict(done(0, metrics={"loss": True}))}),
+        ("complete", {"report": asdict(done(0, metrics={"loss": float(1), "other": False}))}),
+        (
+            "heartbeat",
+            {"trial": 0, "attempt": 0, "measured": [asdict(Measured(0, 0, 1, {"loss": True}))]},
+        ),
+    ],
+)
+def test_true_is_no_measurement(unmoved: Served, path: str, body: dict[str, object]) -> None:
+    url = f"{unmoved.url}/studies/toy/{path}"
+    answer = httpx.post(url, json={"worker": "a", **body}, trust_env=False)
+    assert answer.status_code == 422
+    assert "must be a number" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("verb", "reason"), [("pause", "by a person"), ("stop", "stopped by a person")]
+)
+@pytest.mark.parametrize("body", [None, {}])
+def test_who_gives_no_reason_is_a_person(
+    service: Served, http: httpx.Client, verb: str, reason: str, body: dict[str, str] | None
+) -> None:
+    assert http.post(f"/studies/toy/{verb}", json=body).status_code == 200
+    found = [e for e in events_of(service.storage) if hasattr(e, "reason")]
+    assert found[0].reason == reason
+
+
 @pytest.mark.parametrize("step", [2**63 - 1, -1, 6])
 def test_a_measurement_outside_of_its_trial_is_refused(unmoved: Served, step: int) -> None:
     with contextlib.closing(unmoved.client()) as client, pytest.raises(UsageError, match="step"):

@@ -61,6 +61,11 @@ def serve(
             f"(for example of `openssl rand -hex 32`), here and for the workers"
         )
     where = _begun(files or (), storage)
+    if where == ":memory:":
+        raise UsageError(
+            "a service needs a storage that outlives it, and ':memory:' ends with it: give "
+            "--storage a folder, or postgresql://user@host/database"
+        )
     from heredity.service.app import app
     from heredity.service.server import listening, serve_until_told
 

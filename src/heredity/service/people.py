@@ -27,9 +27,9 @@ Text = Annotated[str, Field(max_length=1000)]
 
 @dataclass(frozen=True)
 class Why:
-    """A reason, for people to read."""
+    """A reason, for people to read; without one, that it was a person."""
 
-    reason: Text = hands.BY_A_PERSON
+    reason: Text = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Injection:
 @router.post("/studies/{study}/pause")
 async def pause(request: Request, study: str, why: Why = Why()) -> StudySummary:
     """Start nothing new until the study is resumed; what runs is finished."""
-    return await _done(request, study, lambda log: hands.pause(log, why.reason))
+    return await _done(request, study, lambda log: hands.pause(log, *_given(why)))
 
 
 @router.post("/studies/{study}/resume")
@@ -64,7 +64,7 @@ async def resume(request: Request, study: str) -> StudySummary:
 @router.post("/studies/{study}/stop")
 async def stop(request: Request, study: str, why: Why = Why()) -> StudySummary:
     """End the study once what runs is finished and the finalists are measured again."""
-    return await _done(request, study, lambda log: hands.stop(log, why.reason))
+    return await _done(request, study, lambda log: hands.stop(log, *_given(why)))
 
 
 @router.put("/studies/{study}/pins/{trial}")
@@ -113,6 +113,11 @@ def _is_known(population: Population, number: int, asked: Injection) -> bool:
         if proposal.injection == number:
             return (proposal.hparams, proposal.weights_from) == (asked.hparams, asked.weights_from)
     return False
+
+
+def _given(why: Why) -> list[str]:
+    """The reason, if there is one: what is said else is the same everywhere."""
+    return [why.reason] if why.reason else []
 
 
 async def _done(request: Request, study: str, act: Callable[[Log], None]) -> StudySummary:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from heredity.executors.base import Completed, Failed, Measured, Task
 
@@ -36,6 +36,19 @@ MEASURED = 1000
 
 ERROR_CHARACTERS, TRACEBACK_CHARACTERS = 2_000, 20_000
 """What a failure tells at most: far less than a body may hold, whatever the characters are."""
+
+
+def _numbers(report: Any) -> Any:
+    """A report whose metrics are no booleans: `true` would count as 1.0, and is no measurement."""
+    metrics = report.get("metrics") if isinstance(report, Mapping) else None
+    for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
+        if isinstance(value, bool):
+            raise ValueError(f"metric `{name}` must be a number, not {value}")
+    return report
+
+
+Measurement = Annotated[Measured, BeforeValidator(_numbers)]
+Completion = Annotated[Completed, BeforeValidator(_numbers)]
 
 StudyStatus = Literal["running", "paused", "stopping", "ended"]
 Outcome = Literal["recorded", "already done"]
@@ -70,7 +83,7 @@ class Heartbeat:
     worker: Name
     trial: Number
     attempt: Number
-    measured: Annotated[tuple[Measured, ...], Field(max_length=MEASURED)] = ()
+    measured: Annotated[tuple[Measurement, ...], Field(max_length=MEASURED)] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ class Complete:
     """A worker ran an attempt to its end."""
 
     worker: Name
-    report: Completed
+    report: Completion
 
 
 @dataclass(frozen=True)
