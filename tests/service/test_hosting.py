@@ -209,3 +209,24 @@ def test_a_study_that_was_named_and_that_others_run_is_an_error(service: Served)
         pytest.raises(Refused, match="is being run by pid"),
     ):
         Worker(service.url, slots=1).run("toy")
+
+
+SAYS_TOO_MUCH = """
+for n in $(seq 20); do head -c 100000 /dev/zero | tr '\\0' x; echo; done
+exit 1
+"""
+
+
+def test_a_command_that_says_too_much_pauses_its_study(tmp_path: Path) -> None:
+    program = tmp_path / "train.sh"
+    program.write_text(SAYS_TOO_MUCH)
+    command = hd.Command(
+        f"sh '{program}' {{lr}} [{{restore}}] {{save}}", metrics={"loss": "loss is ([0-9.e-]+)"}
+    )
+    begin(tmp_path / "runs", trainable=command, population=2)
+    with served(tmp_path / "runs") as service:
+        failed = _first_failure(
+            replace(service, storage=tmp_path / "runs"), Worker(service.url, slots=1)
+        )
+    assert "exit" in failed.error
+    assert failed.traceback
