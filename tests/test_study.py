@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def test_a_paused_study_starts_nothing_new_and_goes_on_when_run_again(tmp_path: 
         if isinstance(event, ev.TrialFinished) and event.trial == 5:
             log.refresh()
             log.append([ev.StudyPaused("somebody asked")])
+        if isinstance(event, ev.StudyPaused):
+            signal.raise_signal(signal.SIGINT)  # or it would wait until it is resumed
 
     study = toy_study(tmp_path)
     study._workshop.begin()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from heredity import legible
 from heredity.errors import Conflict, NotFound, did_you_mean
 from heredity.evolution.check import check
 from heredity.evolution.events import Event
@@ -47,13 +48,14 @@ class Log:
         self._tell(events)
 
     def append(self, events: Sequence[Event]) -> None:
-        """Check, append and fold a block, all or nothing.
+        """Check, append and fold a block, all or nothing; the text in it is made `legible`.
 
         Raises `IllegalEvent` if it cannot follow; `Conflict` if another writer was first, and
         `StoreError` if the medium failed. The population always holds what is written.
         """
         if not events:
             return
+        events = [legible.record(event) for event in events]
         check(self.population, events)
         try:
             self.store.append(self.study, events, expected=self.population.seq)

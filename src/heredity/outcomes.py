@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from heredity import legible
 from heredity.evolution import events as ev
 from heredity.evolution.trial import Trial
 from heredity.executors.base import Completed, Failed, Measured, Report
@@ -35,8 +36,8 @@ def as_event(report: Report, trial: Trial, metric: str, worker: str) -> ev.Event
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that are finite numbers."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+    """The metrics that are finite numbers, by names that can be written."""
+    return {legible.text(name): value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _completed(report: Completed, trial: Trial, score: float | None, worker: str) -> ev.Event:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from heredity import legible
 from heredity.errors import UsageError
 from heredity.evolution.algorithm import Algorithm
 from heredity.evolution.budget import Finals, Limit, as_budget
@@ -107,6 +108,7 @@ class Study:
             sampling=sampling,
         )
         self.definition.check()
+        _require_legible(self.definition)
         if isinstance(trainable, Command):
             trainable.check(space.names, self.definition.objectives[0].name)
             final_evaluations = final_evaluations if trainable.evaluate is not None else 0
@@ -312,6 +314,16 @@ def _pbt() -> Algorithm:
     from heredity.evolution.pbt import PBT
 
     return PBT()
+
+
+def _require_legible(definition: Definition) -> None:
+    """Values with lone surrogates, such as names of files, would not read back as they are."""
+    described = definition.as_json()
+    if legible.record(described) != described:
+        raise UsageError(
+            "the study's definition holds text that cannot be written as UTF-8 (a file's name?): "
+            f"{legible.text(repr(definition.space))}"
+        )
 
 
 def study_name(name: object) -> str:

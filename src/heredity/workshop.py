@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from heredity import hands
+from heredity import hands, legible
 from heredity.asking import Asked, Asking
 from heredity.checkpoints.local import LocalCheckpoints, point_best
 from heredity.desk import Desk
@@ -109,6 +109,7 @@ class Workshop:
 
     def ask(self, count: int, worker: str) -> list[Asked]:
         """See `Study.ask`."""
+        worker = legible.text(worker)
         desk = self._desk = self._desk or self._open_desk()
         if worker not in self._asking:
             self._asking[worker] = Asking(desk, worker, self.folder / "asked")

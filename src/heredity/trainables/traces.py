@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import heredity.errors
+from heredity import legible
 from heredity.errors import HeredityError
 
 _OURS = (str(Path(heredity.errors.__file__).parent), contextlib.__file__)
@@ -17,9 +18,9 @@ def one_line(error: BaseException) -> str:
     """`ValueError: bad shape`; an error raised by `heredity` on purpose speaks for itself."""
     text, name = str(error).strip(), type(error).__name__
     if isinstance(error, HeredityError) and text:
-        return text
+        return legible.error(text)
     first, _, rest = text.partition("\n")
-    return f"{name}: {first}{' …' if rest else ''}" if text else name
+    return legible.error(f"{name}: {first}{' …' if rest else ''}" if text else name)
 
 
 def user_frames(error: BaseException) -> str:
@@ -28,12 +29,12 @@ def user_frames(error: BaseException) -> str:
     Of an error that brings what another program said, it is that.
     """
     if remote := getattr(error, "remote_traceback", ""):
-        return str(remote)
+        return legible.traceback(str(remote))
     shown = traceback.TracebackException.from_exception(error)
     chain = _chain(shown)
     for part in chain:
         part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
-    return "".join(shown.format()) if any(map(_points_at_code, chain)) else ""
+    return legible.traceback("".join(shown.format())) if any(map(_points_at_code, chain)) else ""
 
 
 def _chain(shown: traceback.TracebackException) -> list[traceback.TracebackException]:
