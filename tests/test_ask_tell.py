@@ -23,7 +23,7 @@ from heredity.evolution.algorithm import Decision
 from heredity.evolution.view import View
 from heredity.log import Log
 from heredity.stores.memory import MemoryStore
-from toys import NAME, toy_study
+from toys import NAME, Toy, events_of, toy_study
 
 
 def train(session: hd.Session) -> float:
@@ -405,3 +405,38 @@ def test_finalists_are_measured_with_fresh_seeds_and_a_loop_need_not_know(tmp_pa
         assert source is not None
         confirmed = study.result.model(source).confirmed
         assert confirmed == pytest.approx(sum(loss for _, loss in each) / 3)
+
+
+# A driver beside it --------------------------------------------------------------------------
+
+
+def test_a_driver_takes_nothing_from_workers_that_are_at_work(tmp_path: Path) -> None:
+    asked, driven = asked_study(tmp_path, trainable=Toy), asked_study(tmp_path, trainable=Toy)
+    session = one(asked, worker="gpu-1")
+    before = len(events_of(tmp_path))
+    with pytest.raises(hd.UsageError, match=r"gpu-1 \(for \d+ s yet\).*Stop them"):
+        driven.run(hd.Inline(), live="off")
+    assert len(events_of(tmp_path)) == before, "nothing is recorded"
+    session.complete(loss=train(session))
+    assert driven.run(hd.Inline(), live="off").status == "ended"
+
+
+def test_a_driver_goes_on_once_the_leases_have_ended(tmp_path: Path) -> None:
+    asked, driven = asked_study(tmp_path, trainable=Toy), asked_study(tmp_path, trainable=Toy)
+    session = one(asked, worker="gpu-1")
+    driven._workshop.store.lease(NAME, session.trial, 0, "gpu-1", -1.0)
+    assert driven.run(hd.Inline(), live="off").status == "ended"
+    (lost,) = events(driven, ev.TrialFailed)
+    assert (lost.failure, lost.error) == ("lost", "worker gpu-1 was silent")
+
+
+def test_run_after_ask_in_one_process(tmp_path: Path) -> None:
+    """A session that is there is to be ended first; one that was dropped is nobody's."""
+    study = asked_study(tmp_path, trainable=Toy)
+    session = one(study)
+    with pytest.raises(hd.UsageError, match=r"complete or fail trial 0 before study\.run"):
+        study.run(hd.Inline(), live="off")
+    del session
+    gc.collect()
+    assert study.run(hd.Inline(), live="off").status == "ended"
+    assert study.ended

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import heredity as hd
 from heredity.checkpoints.local import LocalCheckpoints
-from heredity.desk import LEASE_S, Beat, Desk
+from heredity.desk import Beat, Desk
+from heredity.driver import LEASE_S
 from heredity.errors import NotFound, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.algorithm import Decision

@@ -224,6 +224,10 @@ class Asking:
             self._keep_alive()
             return [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
 
+    def holds(self, trial: int) -> bool:
+        """Whether a session of this trial is still there to be completed."""
+        return trial in self._held
+
     def let_go(self, held: Held) -> None:
         """An attempt has ended."""
         with self._mutex:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from heredity.checkpoints.base import CheckpointStore
-from heredity.driver import record, running, started, tick
+from heredity.driver import LEASE_S, record, running, started, tick
 from heredity.errors import NotFound, UsageError, did_you_mean
 from heredity.evolution import events as ev
 from heredity.evolution.definition import Definition
@@ -35,9 +35,6 @@ from heredity.upkeep import Upkeep, sweep_closed
 
 Answer = Literal["recorded", "already done"]
 """Of a report: whether this one counts. A report that is sent again does no harm."""
-
-LEASE_S = 60.0
-"""A worker that is not heard of for so long is gone."""
 
 DELETED_AT_ONCE = 8
 """Checkpoints, so that no worker waits until hundreds are gone."""

@@ -27,11 +27,14 @@ from heredity.log import Log
 from heredity.outcomes import as_event, finite
 from heredity.pulse import EVERY_S, Pulse
 from heredity.settings import Settings
-from heredity.stores.base import Point
+from heredity.stores.base import Lease, Point
 from heredity.upkeep import Upkeep, sweep
 
 WAIT_S = 1.0
 """The longest wait for a report before the driver looks around."""
+
+LEASE_S = 60.0
+"""A worker that is not heard of for so long is gone."""
 
 
 def tick(
@@ -270,5 +273,28 @@ def running(population: Population) -> list[int]:
 
 def lost_with_driver(population: Population, trial: int) -> ev.TrialFailed:
     """What is recorded of a trial that ran when its driver ended: it will be issued again."""
-    attempt = population.attempt_of(trial)
-    return ev.TrialFailed(trial, attempt, "lost", "the driver ended while the trial ran")
+    attempt, worker = population.attempt_of(trial), worker_of(population, trial)
+    why = f"worker {worker} was silent" if worker else "the driver ended while the trial ran"
+    return ev.TrialFailed(trial, attempt, "lost", why)
+
+
+def worker_of(population: Population, trial: int) -> str:
+    """Who asked for a running trial; nobody did where a driver hands trials to its own workers."""
+    return "" if population.vectorized else population.workers[trial]
+
+
+def attended(log: Log) -> list[Lease]:
+    """The leases of trials that workers run now who asked for them. One that is missing begins
+    here: its worker may have been given the trial just now."""
+    store, study = log.store, log.study
+    known = {(lease.trial, lease.attempt): lease for lease in store.leases(study)}
+    log.refresh()
+    live: list[Lease] = []
+    for trial in running(log.population):
+        attempt, worker = log.population.attempt_of(trial), worker_of(log.population, trial)
+        if worker and (trial, attempt) not in known:
+            store.lease(study, trial, attempt, worker, LEASE_S)
+            known[trial, attempt] = Lease(trial, attempt, worker, LEASE_S)
+        if worker and known[trial, attempt].left_s > 0:
+            live.append(known[trial, attempt])
+    return live

@@ -19,7 +19,7 @@ from heredity import hands, legible
 from heredity.asking import Asked, Asking
 from heredity.checkpoints.local import LocalCheckpoints, point_best
 from heredity.desk import Desk
-from heredity.driver import Driver
+from heredity.driver import Driver, attended
 from heredity.errors import Conflict, HeredityError, TrainingError, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.budget import Limit
@@ -80,7 +80,7 @@ class Workshop:
         self.begin(on_event)
         with ExitStack() as opened:
             opened.enter_context(self.store.lock(self.name))
-            log = self._open_log(on_event)
+            log = self._open_log(on_event, alone=True)
             if log.population.status != "ended":
                 log = self._drive(log, executor or self._default_executor(), live, opened)
             self._require_unpaused(log)
@@ -281,13 +281,36 @@ class Workshop:
         self.begin()
         self._open_log()
 
-    def _open_log(self, listener: Listener | None = None) -> Log:
-        """The study's log, checked against this definition, and set going again."""
+    def _open_log(self, listener: Listener | None = None, alone: bool = False) -> Log:
+        """The study's log, checked against this definition, and set going again; where a driver is
+        to hand out the trials `alone`, only if no worker has any."""
         log = Log(self.store, self.name, listener)
         population = log.population
         compare(self.name, Definition.from_json(population.definition), self.definition)
+        if alone:
+            self._require_alone(log)
         log.append_after_others(self._going)
         return log
+
+    def _require_alone(self, log: Log) -> None:
+        """Raise if workers of a service or loops that asked for trials are at work on some."""
+        mine = self._asking
+        live = [a for a in attended(log) if a.worker not in mine or mine[a.worker].holds(a.trial)]
+        if not live:
+            return
+        if all(lease.worker in mine for lease in live):
+            trials = ", ".join(str(lease.trial) for lease in live)
+            raise UsageError(
+                f"study {self.name!r} is at work on what study.ask() gave here: complete or fail "
+                f"trial {trials} before study.run()"
+            )
+        last = {lease.worker: lease.left_s for lease in sorted(live, key=lambda a: a.left_s)}
+        listed = ", ".join(f"{worker} (for {left_s:.0f} s yet)" for worker, left_s in last.items())
+        raise UsageError(
+            f"study {self.name!r} is being trained by workers that ask for its trials, and hold "
+            f"some until they are silent for long enough: {listed}. Stop them and their service, "
+            f"or leave the study to them; then run it again once these times have passed"
+        )
 
     def _going(self, population: Population) -> list[ev.Event]:
         """What sets a study going that is paused, was stopped, or has another budget."""
