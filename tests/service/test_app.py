@@ -16,8 +16,8 @@ from heredity.errors import NotFound, UsageError
 from heredity.evolution import events as ev
 from heredity.evolution.trial import Checkpoint
 from heredity.executors.base import Completed, Failed, Measured
+from heredity.legible import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from heredity.service.client import Client, Refused
-from heredity.service.wire import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from toys import events_of
 
 

@@ -19,10 +19,10 @@ from heredity.evolution import events as ev
 from heredity.evolution.population import Population
 from heredity.executors.base import Completed, Failed, Measured, Report, Task, Workload
 from heredity.executors.inline import Inline
+from heredity.legible import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from heredity.log import Log
 from heredity.service.beats import Beats
 from heredity.service.client import Client, Unreachable
-from heredity.service.wire import ERROR_CHARACTERS, TRACEBACK_CHARACTERS
 from heredity.service.worker import Absence, PullWorker
 from heredity.stores import open_store
 from heredity.testing.clock import FakeClock
@@ -342,6 +342,17 @@ def test_a_failure_of_any_length_arrives_shortened(
     assert failed.traceback.endswith("the last line")
     assert len(failed.error) == ERROR_CHARACTERS
     assert len(failed.traceback) == TRACEBACK_CHARACTERS
+
+
+def test_half_characters_in_names_and_texts_cross(service: Served, client: Client) -> None:
+    """As Python reads them from bytes that are no UTF-8."""
+    [task] = client.suggest("toy", "a").tasks
+    metrics = {"loss": float("nan"), "caf\udce9": 1.0}
+    client.heartbeat("toy", "a", task.trial.id, 0, [Measured(task.trial.id, 0, 1, metrics)])
+    report = Completed(task.trial.id, 0, 5, metrics, None, 1.0, unverified=("\ud800",))
+    assert client.complete("toy", "a", report) == "recorded"
+    [diverged] = [e for e in events_of(service.storage) if isinstance(e, ev.TrialDiverged)]
+    assert diverged.metrics == {"caf\\udce9": 1.0}
 
 
 @pytest.mark.parametrize("elapsed_s", [float("nan"), -1.0])

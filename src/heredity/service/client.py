@@ -34,7 +34,6 @@ from heredity.service.wire import (
     Recorded,
     Suggest,
     Suggested,
-    shortened,
     to_json,
 )
 
@@ -120,7 +119,7 @@ class Client:
 
     def fail(self, study: str, worker: str, report: Failed) -> Outcome:
         """Report that an attempt ended without a result, and why, shortened."""
-        return self._post(study, "fail", Fail(worker, shortened(report)), Recorded).outcome
+        return self._post(study, "fail", Fail(worker, report), Recorded).outcome
 
     # Checkpoints ---------------------------------------------------------------------------
 

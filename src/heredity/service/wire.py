@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from heredity import legible
 from heredity.executors.base import Completed, Failed, Measured, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
@@ -33,9 +34,6 @@ DIGEST = "heredity-digest"
 
 MEASURED = 1000
 """Measurements that one heartbeat may carry."""
-
-ERROR_CHARACTERS, TRACEBACK_CHARACTERS = 2_000, 20_000
-"""What a failure tells at most: far less than a body may hold, whatever the characters are."""
 
 
 def _numbers(report: Any) -> Any:
@@ -151,24 +149,10 @@ class Recipe:
     beat_s: float
 
 
-def shortened(failed: Failed) -> Failed:
-    """The failure with as much as a person reads: an error's beginning, and a traceback's end,
-    where the user's own line is. Half characters become question marks."""
-    return replace(
-        failed,
-        error=_encodable(failed.error[:ERROR_CHARACTERS]),
-        traceback=_encodable(failed.traceback[-TRACEBACK_CHARACTERS:]),
-    )
-
-
-def _encodable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot hold."""
-    return text.encode(errors="replace").decode()
-
-
 def to_json(message: Any) -> bytes:
-    """A request as strict JSON: a metric that is not finite becomes a string, "nan" or "inf"."""
-    return json.dumps(_strict(asdict(message)), allow_nan=False).encode()
+    """A request as strict JSON: a metric that is not finite becomes a string, "nan" or "inf", and
+    text is made `legible`, that of a failure short enough for any body."""
+    return json.dumps(_strict(asdict(legible.record(message))), allow_nan=False).encode()
 
 
 def _strict(value: Any) -> Any:

@@ -20,7 +20,6 @@ from heredity.service.wire import (
     Recorded,
     Suggest,
     Suggested,
-    shortened,
 )
 
 router = APIRouter(tags=["working"], route_class=StrictRoute)
@@ -93,6 +92,6 @@ async def fail(request: Request, study: str, failed: Fail) -> Recorded:
 
     def recorded(study: OpenStudy) -> Recorded:
         check_failed(study, failed.report)
-        return Recorded(study.desk.fail(failed.worker, shortened(failed.report)))
+        return Recorded(study.desk.fail(failed.worker, failed.report))
 
     return await studies_of(request).ask(study, recorded)
