@@ -440,3 +440,25 @@ def test_run_after_ask_in_one_process(tmp_path: Path) -> None:
     gc.collect()
     assert study.run(hd.Inline(), live="off").status == "ended"
     assert study.ended
+
+
+def test_the_same_script_started_twice_is_refused(tmp_path: Path) -> None:
+    """Else each would remove what the other saves."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"from toys import toy_study\n"
+        f"sessions = toy_study({str(tmp_path)!r}, None).ask()\n"
+        f"print(len(sessions), flush=True); sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "1\n"
+        with pytest.raises(hd.UsageError, match=r"worker 'asked' \(pid \d+"):
+            asked_study(tmp_path).ask()
+        assert one(asked_study(tmp_path), worker="another").trial == 1
+        other.kill()
+    assert one(asked_study(tmp_path)).trial == 0, "what it had is given out again"

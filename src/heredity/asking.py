@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from heredity.claim import claim
 from heredity.desk import Desk
 from heredity.errors import CheckpointCorrupt, HeredityError, TrainingError, UsageError
 from heredity.evolution.trial import Checkpoint
@@ -202,6 +203,8 @@ class Asking:
 
     Args:
         folder: for what the trials save until they are complete.
+
+    Raises `UsageError` if another process asks under this name.
     """
 
     def __init__(self, desk: Desk, worker: str, folder: Path) -> None:
@@ -214,6 +217,7 @@ class Asking:
         self._ready: deque[Asked] = deque()
         self._mutex = threading.RLock()
         self._heart: threading.Thread | None = None
+        self._claim = claim(folder.parent, worker)
         self._sweep()
 
     def ask(self, count: int) -> list[Asked]:

@@ -201,6 +201,7 @@ class Study:
 
         Raises:
             DefinitionMismatch: a study of this name has another definition.
+            UsageError: another process asks under this name.
             TrainingError: the study paused since trials kept failing; holds the commonest cause.
         """
         return self._workshop.ask(count, worker)

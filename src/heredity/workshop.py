@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -73,6 +74,7 @@ class Workshop:
         self.source = source
         self._desk: Desk | None = None
         self._asking: dict[str, Asking] = {}
+        self._mutex = threading.Lock()
 
     def run(self, executor: AnyExecutor | None, on_event: Listener | None, live: Live) -> Result:
         """See `Study.run`."""
@@ -110,9 +112,10 @@ class Workshop:
     def ask(self, count: int, worker: str) -> list[Asked]:
         """See `Study.ask`."""
         worker = legible.text(worker)
-        desk = self._desk = self._desk or self._open_desk()
-        if worker not in self._asking:
-            self._asking[worker] = Asking(desk, worker, self.folder / "asked")
+        with self._mutex:  # threads ask for the same one
+            desk = self._desk = self._desk or self._open_desk()
+            if worker not in self._asking:
+                self._asking[worker] = Asking(desk, worker, self.folder / "asked")
         sessions = self._asking[worker].ask(count)
         if not sessions:
             self._require_no_bug(desk.log)
