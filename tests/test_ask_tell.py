@@ -453,8 +453,6 @@ def test_the_same_script_started_twice_is_refused(tmp_path: Path) -> None:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
-        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True
-    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "1\n"
         with pytest.raises(hd.UsageError, match=r"worker 'asked' \(pid \d+"):

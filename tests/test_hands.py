@@ -179,3 +179,25 @@ def test_the_studys_code_is_not_needed(tmp_path: Path) -> None:
     hands.resume(log)
     hands.stop(log)
     assert log.population.status == "stopping"
+
+
+@pytest.mark.parametrize("budget", [hd.Steps(30), hd.Trials(24), [hd.Steps(60), hd.Trials(24)]])
+def test_an_injection_is_accepted_as_long_as_some_trial_will_carry_it_out(
+    tmp_path: Path, budget: object
+) -> None:
+    """Asked for again and again: what was accepted is carried out, all else refused."""
+    study = toy_study(tmp_path, None, budget=budget)
+    accepted, refused, sessions = 0, 0, []
+    while sessions := [*sessions, *study.ask(2)]:
+        try:
+            study.inject({"lr": 0.01})
+            accepted += 1
+        except UsageError:
+            refused += 1
+        session = sessions.pop(0)
+        (session.save / "x").write_text(str(session.restore))
+        session.complete(loss=session.hparams["lr"])
+    assert study.ended
+    assert not study.result.population.injections, "none has vanished"
+    assert accepted >= 18
+    assert refused

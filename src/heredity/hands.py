@@ -7,12 +7,14 @@ about a second. Nothing here needs the study's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from heredity.describe import rebuild
 from heredity.errors import Conflict, NotFound, SpaceError, UsageError
 from heredity.evolution import events as ev
+from heredity.evolution.budget import steps_per_lane
 from heredity.evolution.population import Population
 from heredity.evolution.transitions import STUDY
 from heredity.evolution.view import bounded
@@ -98,6 +100,9 @@ def inject(
         weights_from: the trial whose weights it begins from; None is from scratch.
         number: what the injection's number must be, the study's next one; `Conflict` if another
             person was first. None takes whichever is next.
+
+    Raises `UsageError` if no trial will start any more by the budget. The study may still end
+    before: by a limit of seconds or a target, by a person or its algorithm.
     """
 
     def event(population: Population) -> list[ev.Event]:
@@ -109,7 +114,9 @@ def inject(
         if weights_from is not None:
             _require_checkpoint(population, weights_from)
         injected = ev.TrialInjected(population.next_injection(), checked, weights_from)
-        return _possible(log, population, "given a trial", injected)
+        possible = _possible(log, population, "given a trial", injected)
+        _require_a_start(log, population)
+        return possible
 
     log.append_after_others(event)
 
@@ -137,6 +144,32 @@ def _possible(log: Log, population: Population, done: str, event: ev.Event) -> l
             f"study {log.study!r} cannot be {done} now; it is {population.status}{why}"
         )
     return [event]
+
+
+def _require_a_start(log: Log, population: Population) -> None:
+    """Raise if all trials that will start, by the budget, carry out other injections."""
+    left = _starts_left(population)
+    if left is not None and left <= len(population.injections):
+        waiting = f", and {left} that others were asked for" if left else ""
+        raise UsageError(
+            f"study {log.study!r} cannot be given a trial now: its budget leaves only what runs"
+            f"{waiting}. Run it with a larger budget, then ask again"
+        )
+
+
+def _starts_left(population: Population) -> int | None:
+    """How many trials may still start if those that run succeed; None where only time or a target
+    ends the study."""
+    left, limit = population.trials_left(), steps_per_lane(population.budget)
+    if limit is None:
+        return left
+    steps = limit - population.spent
+    for trial in population.open:
+        proposal = population.proposal_of(trial)
+        steps[proposal.member] -= proposal.stop - proposal.start
+    interval = int(population.definition["interval"])
+    starts = sum(math.ceil(max(0, n) / interval) for n in steps.tolist())
+    return starts if left is None else min(starts, left)
 
 
 def _require_checkpoint(population: Population, trial: int) -> None:

@@ -261,6 +261,8 @@ class Study:
         Args:
             hparams: complete; outside the prior is fine, outside the bounds is not.
             weights_from: the trial whose weights it begins from; None is from scratch.
+
+        Raises `UsageError` if by the budget no trial will start any more.
         """
         self._workshop.inject(hparams, weights_from)
 

@@ -100,3 +100,13 @@ def test_what_cannot_be_is_refused(
 def test_nothing_is_made_where_there_is_nothing(tmp_path: Path, call: Call) -> None:
     failed(call("pause", "climb", "--storage", tmp_path / "none"), 4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_injection_is_carried_out_by_the_next_to_start(begun: Path, call: Call) -> None:
+    told = call("inject", "climb", "rate=0.25", "shape=square", "--storage", begun).stderr
+    assert told.startswith("the next member to start")
+
+
+def test_a_study_that_has_ended_does_not_end_later(storage: Path, call: Call) -> None:
+    ended = call("stop", "climb", "--storage", storage)
+    assert (ended.exit_code, "has ended already" in ended.stderr) == (0, True)

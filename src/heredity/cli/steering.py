@@ -53,7 +53,10 @@ def stop(
 
     with _log(study, storage) as log:
         hands.stop(log, reason)
-        say(f"study {log.study!r} ends when what runs is finished{_idle(log)}")
+        if log.population.status == "ended":
+            say(f"study {log.study!r} has ended already: {log.population.reason}")
+        else:
+            say(f"study {log.study!r} ends when what runs is finished{_idle(log)}")
 
 
 def pin(study: OfStudy, trial: Second = None, storage: Storage = FOLDER) -> None:
@@ -113,7 +116,10 @@ def inject(
     with _log(study, storage) as log:
         hands.inject(log, hparams, weights_from)
         told = ", ".join(f"{name}={value}" for name, value in hparams.items())
-        say(f"study {log.study!r} runs a trial with {told} next{_idle(log)}")
+        say(
+            f"the next member to start in study {log.study!r} runs a trial with {told}, unless the "
+            f"study ends before{_idle(log)}"
+        )
 
 
 def _idle(log: Log) -> str:
