@@ -138,3 +138,11 @@ def test_a_difference_in_the_space_names_the_hparam() -> None:
     with pytest.raises(hd.DefinitionMismatch) as caught:
         compare("s", one, more)
     assert caught.value.differences["space.b"][0] == "(not there)"
+
+
+def test_the_remedy_names_the_storage(tmp_path: Path) -> None:
+    with pytest.raises(hd.DefinitionMismatch) as caught:
+        compare("s", DEFINITION, replace(DEFINITION, seed=1), tmp_path / "my runs")
+    assert f"heredity rm s --storage '{tmp_path}/my runs'`" in str(caught.value)
+    with pytest.raises(hd.DefinitionMismatch, match="`heredity rm s`"):
+        compare("s", DEFINITION, replace(DEFINITION, seed=1))

@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from typing import Any
 from heredity.errors import DefinitionMismatch
 from heredity.evolution.definition import Definition
 from heredity.executors.program import as_vector
+from heredity.stores.address import shown
 from heredity.trainables.command import Command
 
 PACKAGES = ("heredity", "numpy", "torch", "jax", "flax", "optax", "scikit-learn")
@@ -42,15 +44,16 @@ def code_facts(source: Any) -> dict[str, str]:
     return facts
 
 
-def compare(name: str, stored: Definition, given: Definition) -> None:
+def compare(name: str, stored: Definition, given: Definition, storage: str | Path = "runs") -> None:
     """Raise `DefinitionMismatch` listing what differs, if anything does."""
     differences = dict(_differences("", stored.as_json(), given.as_json()))
     if not differences:
         return
     listed = "\n".join(f"  {field}: was {a}, now {b}" for field, (a, b) in differences.items())
+    where = "" if str(storage) == "runs" else f" --storage {shlex.quote(shown(storage))}"
     raise DefinitionMismatch(
         f"study {name!r} exists with another definition:\n{listed}\nGive the new study another "
-        f"name, put the definition back, or remove the old one with `heredity rm {name}`.",
+        f"name, put the definition back, or remove the old one with `heredity rm {name}{where}`.",
         differences,
     )
 

@@ -289,7 +289,8 @@ class Workshop:
         to hand out the trials `alone`, only if no worker has any."""
         log = Log(self.store, self.name, listener)
         population = log.population
-        compare(self.name, Definition.from_json(population.definition), self.definition)
+        stored = Definition.from_json(population.definition)
+        compare(self.name, stored, self.definition, self.storage)
         if alone:
             self._require_alone(log)
         log.append_after_others(self._going)

@@ -63,3 +63,9 @@ def test_usage_is_what_may_be_typed(command: str, usage: str, call: Call) -> Non
 
 def test_what_a_command_does_is_told_to_the_end(call: Call) -> None:
     assert "..." not in call("--help").stdout.replace("[ARGS]...", "")
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    command = [sys.executable, "-m", "heredity", "--version"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == hd.__version__

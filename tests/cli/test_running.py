@@ -169,3 +169,12 @@ def test_the_script_sees_its_own_arguments(tmp_path: Path, call: Call) -> None:
     """)
     )
     assert "defines no study" in failed(call("run", script), 4)
+
+
+def test_no_path_is_shown_that_is_gone_when_the_command_ends(tmp_path: Path, call: Call) -> None:
+    script = tmp_path / "passing.py"
+    script.write_text(SCRIPT.replace('name="climb"', 'name="climb", storage=":memory:"'))
+    ended = call("run", script, "--inline")
+    assert ended.exit_code == 0, ended.output
+    assert "gone with this command" in ended.stdout
+    assert "heredity-" not in ended.stdout, "no folder of the system's"

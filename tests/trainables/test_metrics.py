@@ -41,8 +41,8 @@ def test_jax_numbers_become_floats() -> None:
     assert as_float("x", jnp.ones((1,))) == 1.0
 
 
-@pytest.mark.parametrize("value", [True, 3, np.int64(3), np.bool_(True)])
-def test_whole_numbers_and_flags_are_numbers(value: Any) -> None:
+@pytest.mark.parametrize("value", [3, np.int64(3)])
+def test_whole_numbers_are_numbers(value: Any) -> None:
     assert as_float("x", value) == float(value)
 
 
@@ -125,3 +125,9 @@ def test_one_measurement_that_is_not_finite_spoils_the_mean(
 ) -> None:
     result = mean_of([{"x": bad if math.isnan(value) else value} for value in values])
     assert math.isnan(result["x"])
+
+
+@pytest.mark.parametrize("value", [True, False, np.bool_(True), np.array([True])])
+def test_a_truth_value_is_no_measurement(value: object) -> None:
+    with pytest.raises(TrainingError, match="metric `loss` must be a number, not"):
+        as_float("loss", value)

@@ -84,10 +84,11 @@ def _report(result: Result, again: str, study: Study) -> None:
     """The summary of a study that ended; of one that was stopped, how to go on."""
     from heredity.cli.summary import model_lines, schedule_lines
 
+    kept = str(study.storage) != ":memory:"
     if result.population.best is not None:
-        print("\n".join([*model_lines(result), "", *schedule_lines(result)]))
+        print("\n".join([*model_lines(result, kept), "", *schedule_lines(result)]))
     _require_ended(result, again)
-    if str(study.storage) == ":memory:":
+    if not kept:
         return
     where = _where(str(study.storage))
     print(

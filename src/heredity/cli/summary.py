@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from heredity.result import Result
 
 
-def model_lines(result: Result) -> list[str]:
-    """The best model: its scores, hparams and files."""
+NOT_KEPT = 'gone with this command: the study is in ":memory:"; name a folder as its storage'
+
+
+def model_lines(result: Result, kept: bool = True) -> list[str]:
+    """The best model: its scores, hparams and files, `kept` unless they go with this process."""
     found = result.best
     trial = found.trial
     hparams = ", ".join(f"{name}={short(value)}" for name, value in found.hparams.items())
@@ -24,7 +27,7 @@ def model_lines(result: Result) -> list[str]:
         **held_out(result),
         "from": f"member {trial.member}, trial {trial.id}, after {trial.reached:,} steps",
         "last hparams": hparams,
-        "checkpoint": checkpoint(found) or "released",
+        "checkpoint": (checkpoint(found) or "released") if kept else NOT_KEPT,
     }
     width = max(map(len, items))
     return [f"{word:<{width}}  {text}" for word, text in items.items()]

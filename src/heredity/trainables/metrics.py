@@ -25,7 +25,10 @@ def as_float(name: str, value: Any) -> float:
             "reduce it, for example with .mean()"
         )
     try:
-        return float(value.item() if hasattr(value, "item") else value)
+        number = value.item() if hasattr(value, "item") else value
+        if isinstance(number, bool):  # a comparison that was meant to be averaged, for example
+            raise TypeError
+        return float(number)
     except (TypeError, ValueError):
         raise TrainingError(
             f"metric `{name}` must be a number, not {type(value).__name__} ({value!r:.80})"
