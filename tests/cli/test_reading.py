@@ -224,3 +224,29 @@ def test_reading_brings_in_no_framework(ran: Path) -> None:
     modules = set(done.stdout.partition("modules:")[2].split())
     assert "climb  ended" in done.stdout
     assert modules & {"torch", "jax", "sklearn", "scipy", "pandas", "cloudpickle"} == set()
+
+
+def test_doctor_has_nothing_to_say_of_a_study_that_is_well(storage: Path, call: Call) -> None:
+    told = call("doctor", "--storage", storage)
+    assert (told.exit_code, "nothing deserves a look" in told.stdout) == (0, True)
+    assert json.loads(call("doctor", "--storage", storage, "--json").stdout) == []
+
+
+def test_doctor_tells_what_it_finds_and_what_to_change(tmp_path: Path, call: Call) -> None:
+    """Half of the members take the other half over at every turn."""
+
+    def train(session: hd.Session) -> None:
+        (session.save / "x").write_text(str(session.restore))
+        session.report(score=session.hparams["x"] + session.stop / 1000)
+
+    study = hd.Study(
+        train, hd.Space(x=hd.Uniform(0, 1, move=hd.Shift(1e-6))), objective=hd.maximize("score"),
+        population=16, interval=1, budget=hd.Steps(60), name="greedy", storage=tmp_path,
+        algorithm=hd.PBT(exploit=hd.Truncation(0.5), ready=hd.Every(0)), final_evaluations=0,
+    )  # fmt: skip
+    study.run(hd.Inline(), live="off")
+    told = call("doctor", "greedy", "--storage", tmp_path)
+    assert told.exit_code == 0
+    assert told.stdout.startswith("warning: ")
+    found = json.loads(call("doctor", "--storage", tmp_path, "--json").stdout)
+    assert all(f["evidence"] in told.stdout and f["advice"] in told.stdout for f in found)

@@ -58,6 +58,7 @@ for command in (
     study_files.schema,
     reading.ls,
     reading.status,
+    reading.doctor,
     reading.best,
     reading.trials,
     reading.logs,

@@ -1,4 +1,4 @@
-"""Commands that read: ls, status, best, trials, logs, schedule, export."""
+"""Commands that read: ls, status, doctor, best, trials, logs, schedule, export."""
 
 from __future__ import annotations
 
@@ -62,6 +62,25 @@ def status(study: StudyName = None, storage: Storage = FOLDER, as_json: AsJson =
     fancy = console.encoding == "utf-8"
     height = facts.population.lanes + 12
     console.print(picture(facts, None, console.width, height, fancy=fancy))
+
+
+def doctor(study: StudyName = None, storage: Storage = FOLDER, as_json: AsJson = False) -> None:
+    """Say what in a study deserves a look, and the setting to change."""
+    from dataclasses import asdict
+
+    from heredity.analysis.health import findings
+    from heredity.analysis.records import read
+
+    result = opened(study, storage)
+    found = findings(read(result.population))
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+    elif not found:
+        ended = result.population.ended_count
+        print(f"nothing deserves a look after {ended:,} trials, as far as so many can tell")
+    else:
+        told = (f"{f.severity}: {f.kind}\n  {f.evidence}\n  → {f.advice}" for f in found)
+        print("\n\n".join(told))
 
 
 def best(
