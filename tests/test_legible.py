@@ -69,3 +69,12 @@ def test_hparams_that_cannot_be_written_are_refused_before_anything_runs() -> No
     """What a trial is given must be the very value that stands in the space."""
     with pytest.raises(hd.UsageError, match="cannot be written as UTF-8"):
         toy_study(space=hd.Space(lr=hd.Uniform(0, 1), file=hd.Categorical(["a", BAD])))
+
+
+def test_the_log_and_what_is_folded_from_it_hold_the_same_text() -> None:
+    study = toy_study()
+    study.inject({"lr": 0.01})
+    log = study._workshop.log()
+    log.append([ev.StudyPaused(BAD)])
+    assert log.population.reason == GOOD
+    assert study._workshop.log().population.reason == GOOD
