@@ -232,6 +232,16 @@ def test_a_report_that_cannot_be_is_refused_and_the_trial_goes_on(
     assert desk.complete("a", bench.result(task)) == "recorded"
 
 
+def test_a_trial_that_was_stopped_before_it_was_measured_counts_as_far_as_it_came(
+    bench: Bench,
+) -> None:
+    desk = bench.desk()
+    trial = one(desk.suggest("a")).trial
+    assert desk.complete("a", Completed(trial.id, 0, 4, {}, None, 1.0)) == "recorded"
+    assert bench.events(ev.TrialStopped)[0].reached == 4
+    assert desk.log.population.spent[trial.member] == 4
+
+
 def test_trials_that_nobody_was_given_are_not_found(bench: Bench) -> None:
     desk = bench.desk()
     for trial in (-1, 0, 99):
