@@ -1,10 +1,8 @@
 """Batches are what the user asked for; what cannot be is said at once."""
 
-import gc
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from populations import check, opened, played, round_of, setting, state
 
 from heredity.errors import TrainingError, UsageError
 from heredity.jax import VectorTrainable, batches, stream
-from heredity.jax.reading import Reader
 
 
 def recorder(data: Any, size: int, interval: int) -> VectorTrainable:
@@ -258,16 +255,6 @@ print("closed")
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
-
-
-def test_a_reader_that_is_forgotten_ends_its_thread() -> None:
-    reader = Reader(numbers)
-    threads = [t for t in threading.enumerate() if t.name == "heredity-stream"]
-    del reader
-    gc.collect()
-    ended = threads[-1]
-    ended.join(60)
-    assert not ended.is_alive()
 
 
 @pytest.mark.parametrize(

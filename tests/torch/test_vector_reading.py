@@ -216,7 +216,7 @@ def test_what_was_read_ahead_in_vain_is_not_read_to_its_end() -> None:
     population.play(5)
     assert blocked.reached.wait(timeout=60)
     population.starts += 40
-    stopped = population.program._feed._ahead.stopped  # type: ignore[attr-defined]
+    stopped = population.program._feed._ahead._ahead.stopped  # type: ignore[attr-defined]
 
     def go_on() -> None:
         stopped.wait(timeout=60)

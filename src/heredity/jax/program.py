@@ -62,7 +62,9 @@ class JaxProgram:
         self._wanted = chunk
         self._devices = _first(1 if devices is None else devices)
         self._feed = as_feed(functions.data)
-        self._reader = Reader(self._feed.make_iterator) if isinstance(self._feed, Stream) else None
+        self._reader: Reader | None = None
+        if isinstance(self._feed, Stream):
+            self._reader = Reader(self._feed.make_iterator, self._put)
         self._state: Arrays | None = None
         self._slots: Arrays = []
         self._kept: set[int] = set()
@@ -156,7 +158,7 @@ class JaxProgram:
             self._start(round)
         if self._reader is not None and not round.last:
             following = _step_of(round) + round.steps
-            self._reader.prefetch(following, self._setting.interval, self._put)
+            self._reader.prefetch(following, self._setting.interval)
 
     def _start(self, round: Round) -> None:
         table = self._rounds.table(round, self.members)
@@ -167,7 +169,7 @@ class JaxProgram:
         common = {"measured": np.asarray(round.measured.any()), "step": np.int32(step)}
         data = self._data
         if self._reader is not None:
-            data = self._reader.take(step, round.steps, self._put)
+            data = self._reader.take(step, round.steps)
         state, result = self._program(round.steps)(state, table, common, data)
         self._state = self._takeovers.put_back(state, aside)
         self._running = result, round

@@ -133,7 +133,7 @@ class Recipe:
     """What a worker needs to know of a study before its first trial.
 
     Attributes:
-        workload: how to train: see `heredity.service.recipe`.
+        workload: how to train: see `heredity.recipe`.
         metric: the objective's name.
         space: the space, as it describes itself.
         folder: where the service keeps the study's files, for workers that share its disk.
