@@ -26,7 +26,6 @@ from heredity.evolution.definition import Definition
 from heredity.evolution.trial import Checkpoint
 from heredity.log import Log
 from heredity.recipe import settings_of
-from heredity.service.leisure import Leisurely
 from heredity.stores import folder_of, open_store
 from heredity.stores.base import Store
 from heredity.study import study_name
@@ -50,12 +49,10 @@ class OpenStudy:
     desk: Desk
     definition: Definition
     checkpoints: LocalCheckpoints
-    leisurely: Leisurely
     folder: Path
 
     def close(self) -> None:
-        """See all deleted that is to be."""
-        self.leisurely.close()
+        """Leave nothing behind that is of use to this process alone."""
         self.checkpoints.remove_spares()
 
 
@@ -121,9 +118,9 @@ class Studies:
             folder = self._folder.absolute() / study
         checkpoints = LocalCheckpoints(folder / "checkpoints")
         settings = settings_of(log.population.code)
-        leisurely, new_best = Leisurely(checkpoints), partial(_point_best, checkpoints)
-        desk = Desk(log, definition, leisurely, settings, self._lease_s, new_best)
-        return OpenStudy(study, self._store, log, desk, definition, checkpoints, leisurely, folder)
+        new_best = partial(_point_best, checkpoints)
+        desk = Desk(log, definition, checkpoints, settings, self._lease_s, new_best)
+        return OpenStudy(study, self._store, log, desk, definition, checkpoints, folder)
 
 
 class Clerk:
